@@ -1,0 +1,19 @@
+"""What theory says about exit times and stationary laws: closed forms, quadrature and transfer operators."""
+from __future__ import annotations
+
+from sdesim.analysis.chain_operator import ChainExitTime, chain_exit_time
+from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
+from sdesim.analysis.diffusion_exit import mean_exit_time
+from sdesim.analysis.estimate import Reference
+from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time
+
+__all__ = [
+    "ChainExitTime",
+    "Reference",
+    "StationaryLaw",
+    "chain_exit_time",
+    "chain_stationary_law",
+    "mean_exit_time",
+    "stable_exit_time",
+    "stable_interval_exit_time",
+]

@@ -1,0 +1,166 @@
+"""run: the one way to simulate anything."""
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sdesim.core.checks import count, near, positive
+from sdesim.dynamics.parameters import structure
+from sdesim.engine import native, reference
+from sdesim.engine.dataset import attributes, dataset
+from sdesim.engine.ensemble import Ensemble, check_memory, new_ensemble
+from sdesim.engine.native import Progress, default_threads
+from sdesim.engine.plan import Plan, make_plan
+from sdesim.engine.progress import progress_bar
+from sdesim.engine.resume import check_resumable, restore
+from sdesim.engine.trace import Program, Watch, trace, watch
+
+ENGINES = ("auto", "native", "reference")
+
+
+def run(
+    dynamics: Any,
+    x0: Any,
+    n_paths: int = 1024,
+    *,
+    t_max: float | None = None,
+    n_steps: int | None = None,
+    observers: Sequence[Any] = (),
+    seed: int = 0,
+    start_path: int = 0,
+    vary: Mapping[str, Any] | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: bool | None = None,
+    wall_time: float | None = None,
+    resume: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Simulate an ensemble of paths and return a labelled dataset.
+
+    Path p of a seed is the same path whatever else is simulated with it: the result does not depend on threads,
+    batches or interruptions, and a larger ensemble begins with the smaller one.
+
+    Parameters
+    ----------
+    dynamics : EulerMaruyama, SGD, Truncated or Projected
+        How a path moves.
+    x0 : float, array (d,), array (n_paths, d), or law
+        Where paths start.
+    n_paths : int
+        Paths in each cell of the grid.
+    t_max, n_steps : float, int
+        Where paths end that nothing has stopped; one of them.
+    observers : sequence
+        FirstExit, Record, Moments, Passages, at most one of each.
+    seed : int
+        In [0, 2**64).
+    start_path : int
+        Number of the first path: a run from 1000 appends to one of 1000 paths (see `concat`).
+    vary : dict of name -> list of values
+        Parameters to vary: a grid of cells, each with its own paths; adds one dimension per name.
+    engine : "auto", "native" or "reference"
+        "reference" is plain NumPy over the same random numbers, slow and easy to read.
+    threads : int, optional
+        Default: the cores this process may use.
+    progress : bool, optional
+        Show a progress line; default: when standard error is a terminal.
+    wall_time : float, optional
+        Seconds after which the run is stopped; it returns what it has.
+    resume : Dataset, optional
+        An interrupted result of the same call, to be completed.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims: the varied parameters, path, time, component (when d > 1). Variables: status, n_steps, final_state,
+        clock, and those of the observers. Ctrl-C or the time limit returns it with the unfinished paths marked
+        `interrupted`.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        Before any work: one line that says what was given, what is possible and what to write instead.
+    """
+    began = time.perf_counter()
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: {near(engine, ENGINES)}")
+    threads = default_threads() if threads is None else count("threads", threads, least=1)
+    if wall_time is not None:
+        positive("wall_time", wall_time)
+    seen = watch(observers)
+    plan = make_plan(dynamics, seen, x0, n_paths, t_max, n_steps, seed, start_path, vary)
+    describe = {"dynamics": repr(dynamics), "observers": repr(tuple(observers)), "fingerprint": _fingerprint(plan, x0)}
+    todo = None if resume is None else check_resumable(resume, plan, describe["fingerprint"])
+    need = check_memory(plan)
+    program = _traced(dynamics, seen)
+    ensemble = new_ensemble(plan, bridge=program.bridge)
+    if resume is not None:
+        restore(ensemble, plan, resume)
+    limit = None if wall_time is None else began + wall_time
+    shown = sys.stderr.isatty() if progress is None else progress
+    with progress_bar(plan.total if todo is None else len(todo), need, shown) as report:
+        _simulate(engine, plan, program, ensemble, todo, threads, _stopper(limit), report)
+    used = "reference" if engine == "reference" else "native"
+    attrs = attributes(plan, describe, engine=used, threads=threads, command=_command(plan, dynamics, x0, observers))
+    attrs["wall_time"] = time.perf_counter() - began
+    attrs["creation_library"] = _library()
+    return dataset(plan, ensemble, attrs)
+
+
+def _simulate(
+    engine: str, plan: Plan, program: Program, ensemble: Ensemble, todo: np.ndarray | None, threads: int,
+    stop: Callable[[], bool], report: Callable[[Progress], None],
+) -> None:
+    if todo is not None and not len(todo):
+        return
+    if engine == "reference":
+        reference.simulate(plan, ensemble, todo, stop, report)
+    else:
+        native.simulate(plan, program, ensemble, todo, threads, stop, report)
+
+
+def _traced(dynamics: Any, seen: Watch) -> Program:
+    """The traced program, kept for the next run of the same structure."""
+    wells = len(seen.passages.cores()) if seen.passages else 0
+    key = (structure(dynamics), structure(seen.exit), seen.record is None, seen.moments is None, wells)
+    if key not in _programs:
+        _programs[key] = trace(dynamics, seen)
+    return _programs[key]
+
+
+_programs: dict[Any, Program] = {}
+
+
+def _stopper(limit: float | None) -> Callable[[], bool]:
+    return (lambda: False) if limit is None else (lambda: time.perf_counter() > limit)
+
+
+def _fingerprint(plan: Plan, x0: Any) -> str:
+    """What decides the law and the numbers of every path, as a short hash."""
+    start = "array" if isinstance(x0, np.ndarray) and x0.size > plan.dynamics.dim else repr(x0)
+    grid = {name: values.tolist() for name, values in plan.grid.items()}
+    what = (repr(plan.dynamics), repr(plan.watch), start, plan.seed, grid, plan.n_steps.tolist())
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _command(plan: Plan, dynamics: Any, x0: Any, observers: Sequence[Any]) -> str:
+    """The call that makes the dataset again."""
+    vary = {name: values.tolist() for name, values in plan.grid.items()}
+    steps = sorted(set(plan.n_steps.tolist()))
+    horizon = f"n_steps={steps[0]}" if len(steps) == 1 else f"t_max={steps[0] * plan.clock.max():.17g}"
+    return (
+        f"sd.run({dynamics!r}, x0={x0!r}, n_paths={plan.n_paths}, {horizon}, observers={tuple(observers)!r}, "
+        f"seed={plan.seed}, start_path={plan.start_path}" + (f", vary={vary!r})" if vary else ")")
+    )
+
+
+def _library() -> str:
+    from sdesim import __version__
+
+    return f"sdesim {__version__}"

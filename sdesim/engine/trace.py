@@ -1,0 +1,167 @@
+"""A run traced with symbols: what one round of steps computes, as formulas in states, uniforms and parameters.
+
+The step of the dynamics, the draws of its law, the region of an exit and the crossing law are each written over `ops`;
+here they run once on symbols. Whatever depends on parameters alone is taken out and passed to the kernel as numbers.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from sdesim.core.ops import SYMBOLIC
+from sdesim.core.printing import Hoister, native_lines
+from sdesim.dynamics.parameters import parameters, rebind
+from sdesim.observe import bridge
+from sdesim.observe.first_exit import FirstExit
+from sdesim.observe.passages import Passages
+from sdesim.observe.schedule import Moments, Record
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The observers of a run, at most one of each kind."""
+
+    exit: FirstExit | None = None
+    record: Record | None = None
+    moments: Moments | None = None
+    passages: Passages | None = None
+
+
+def watch(observers: Any) -> Watch:
+    """The observers by kind.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a kind appears twice or something is no observer.
+    """
+    kinds = {FirstExit: "exit", Record: "record", Moments: "moments", Passages: "passages"}
+    found: dict[str, Any] = {}
+    for observer in observers:
+        name = kinds.get(type(observer))
+        if name is None:
+            known = ", ".join(k.__name__ for k in kinds)
+            raise TypeError(f"{observer!r} is no observer: use {known}")
+        if name in found:
+            raise ValueError(f"two {type(observer).__name__} observers in one run: give one of each kind")
+        found[name] = observer
+    return Watch(**found)
+
+
+@dataclass(frozen=True)
+class Function:
+    """One compiled function of the kernel: argument names, shared assignments, results."""
+
+    name: str
+    args: tuple[str, ...]
+    lines: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything the source of a kernel is made from.
+
+    Attributes
+    ----------
+    dim, noise_dim : int
+    steps, blocks : int
+        Steps in one round, and Philox blocks they take.
+    functions : dict of Function
+        draw, step, inside; core_0, core_1, ...; chance and crossing when the bridge applies.
+    hoister, symbols : parameters-only formulas, and the symbol of each parameter path
+    """
+
+    dim: int
+    noise_dim: int
+    steps: int
+    blocks: int
+    functions: dict[str, Function]
+    bridge: bool
+    check_finite: bool
+    wells: int
+    hoister: Hoister = field(compare=False)
+    symbols: dict[str, sp.Symbol] = field(compare=False)
+
+    def parameter_values(self, values: dict[str, Any], cells: int) -> np.ndarray:
+        """The kernel's numbers for each cell, shape (parameters, cells)."""
+        return self.hoister.values({s: values[path] for path, s in self.symbols.items()}, cells)
+
+    def varied(self, names: set[str]) -> list[bool]:
+        """Which kernel numbers depend on the parameters of these paths."""
+        moving = {self.symbols[n] for n in names}
+        return [bool(expr.free_symbols & moving) for expr in self.hoister.names]
+
+
+def all_parameters(dynamics: Any, seen: Watch) -> dict[str, Any]:
+    """Numeric parameters of dynamics and observers by dotted path; the exit region's come under `region`."""
+    found = parameters(dynamics)
+    if seen.exit is not None:
+        found.update({f"exit.{k}": v for k, v in parameters(seen.exit).items()})
+    for j, core in enumerate(seen.passages.cores() if seen.passages else []):
+        found.update({f"core{j}.{k}": v for k, v in parameters(core).items()})
+    return found
+
+
+def bind(dynamics: Any, seen: Watch, values: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
+    """Dynamics, exit region and cores with parameters replaced."""
+    region = None
+    if seen.exit is not None:
+        own = {k[len("exit."):]: v for k, v in values.items() if k.startswith("exit.")}
+        region = rebind(seen.exit, own).region
+    cores = []
+    for j, core in enumerate(seen.passages.cores() if seen.passages else []):
+        prefix = f"core{j}."
+        cores.append(rebind(core, {k[len(prefix):]: v for k, v in values.items() if k.startswith(prefix)}))
+    return rebind(dynamics, values), region, cores
+
+
+def trace(dynamics: Any, seen: Watch) -> Program:
+    """Run the step, the law, the region and the crossing once on symbols."""
+    paths = all_parameters(dynamics, seen)
+    symbols = {path: sp.Symbol(f"q{i}", real=True) for i, path in enumerate(paths)}
+    moved, region, cores = bind(dynamics, seen, dict(symbols))
+    hoist = Hoister(symbols.values())
+    d, m = dynamics.dim, dynamics.noise_dim
+    steps, blocks = dynamics.noise.rounds(m)
+    x, y = _symbols("x", d), _symbols("y", d)
+    z, u = _symbols("z", m), _symbols("u_", 2 * blocks)
+    k = sp.Symbol("k", real=True)
+
+    make = _Maker(hoist)
+    draws = [v for group in moved.noise.draw(SYMBOLIC, m, u) for v in group]
+    make("draw", u, draws)
+    make("step", [*x, *z, k], moved.step(SYMBOLIC, x, z, k))
+    bounded = False
+    if region is not None:
+        make("inside", x, region.margins(SYMBOLIC, x))
+        bounded = not type(region).__name__ == "HalfSpace"
+    for j, core in enumerate(cores):
+        make(f"core_{j}", x, core.margins(SYMBOLIC, x))
+    uses_bridge = seen.exit is not None and seen.exit.uses_bridge(dynamics)
+    if uses_bridge:
+        w, v = sp.Symbol("w", real=True), sp.Symbol("v", real=True)
+        make("chance", [*x, *y, k], [bridge.probability(SYMBOLIC, moved, region, x, y, k)])
+        make("crossing", [*x, *y, k, w, v], bridge.crossing(SYMBOLIC, moved, region, x, y, k, w, v))
+    return Program(
+        d, m, steps, blocks, make.functions, uses_bridge, not bounded, len(cores), hoist, symbols
+    )
+
+
+def _symbols(prefix: str, n: int) -> list[sp.Symbol]:
+    return [sp.Symbol(f"{prefix}{i}", real=True) for i in range(n)]
+
+
+class _Maker:
+    """Collects functions whose parameters share one hoister."""
+
+    def __init__(self, hoist: Hoister) -> None:
+        self.hoist = hoist
+        self.functions: dict[str, Function] = {}
+
+    def __call__(self, name: str, args: list[sp.Symbol], exprs: list[Any]) -> None:
+        lines, results = native_lines([self.hoist(sp.sympify(e)) for e in exprs])
+        self.functions[name] = Function(name, tuple(a.name for a in args), tuple(lines), tuple(results))

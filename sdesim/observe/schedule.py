@@ -1,0 +1,102 @@
+"""Observers that look at given times: states, and moments over the ensemble."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdesim.core.checks import finite
+from sdesim.core.exactsum import LIMBS, add_exact
+from sdesim.observe.step import Step
+
+POWERS = 4
+
+
+def checked_times(times: Any) -> tuple[float, ...]:
+    """Times as sorted floats ≥ 0, or one clear error."""
+    values = np.atleast_1d(np.asarray(times, dtype=float))
+    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values)) or np.any(values < 0):
+        raise ValueError(f"times must be a list of finite times at least 0, got {times!r}")
+    if np.any(np.diff(values) <= 0):
+        raise ValueError("times must increase: sort them and drop repeats")
+    return tuple(values.tolist())
+
+
+def steps_of(times: Sequence[float], clock: float) -> np.ndarray:
+    """The last step at or before each time; a time within rounding of a step belongs to it."""
+    ratio = np.asarray(times) / clock
+    return np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state of every path at given times: the state after the last step at or before each.
+
+    Times after a path has stopped hold NaN. Dynamics with different clocks share the time axis.
+
+    Parameters
+    ----------
+    times : increasing list of floats ≥ 0
+    """
+
+    times: Any
+    structure = ("times",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", checked_times(self.times))
+
+    def init(self, n: int, dynamics: Any) -> dict[str, Any]:
+        """Accumulators for n paths."""
+        steps = steps_of(self.times, dynamics.clock)
+        return {"steps": steps, "state": np.full((n, len(steps), dynamics.dim), np.nan)}
+
+    def update(self, acc: dict[str, Any], step: Step) -> None:
+        """Keep the states whose time has come."""
+        due = np.flatnonzero(acc["steps"] == step.k)
+        acc["state"][np.ix_(step.rows, due)] = step.x1[:, None, :]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean, variance, and third and fourth central moments over the ensemble at given times, without storing paths.
+
+    Powers of x - about are summed exactly (see `sdesim.core.exactsum`), so the result does not depend on the
+    order of the paths: splitting a run, or running on more threads, changes no bit. Paths that have stopped do not
+    count; `moment_count` says how many were running.
+
+    Parameters
+    ----------
+    times : increasing list of floats ≥ 0
+    about : float
+        Reference point; near the mean it saves the digits that cancel.
+    """
+
+    times: Any
+    about: float = 0.0
+    structure = ("times", "about")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", checked_times(self.times))
+        finite("about", self.about)
+
+    def init(self, n: int, dynamics: Any) -> dict[str, Any]:
+        """Accumulators: exact sums of powers by time and component."""
+        steps = steps_of(self.times, dynamics.clock)
+        return {
+            "steps": steps, "count": np.zeros(len(steps), dtype=np.int64),
+            "sums": np.zeros((len(steps), dynamics.dim, POWERS, LIMBS), dtype=np.int64),
+        }
+
+    def update(self, acc: dict[str, Any], step: Step) -> None:
+        """Add the powers of the states whose time has come."""
+        for j in np.flatnonzero(acc["steps"] == step.k):
+            acc["count"][j] += len(step.rows)
+            for c in range(step.x1.shape[1]):
+                y = step.x1[:, c] - self.about
+                power = np.ones_like(y)
+                for p in range(POWERS):
+                    power = power * y
+                    for value in power:
+                        add_exact(acc["sums"], j, c, p, value)

@@ -1,0 +1,273 @@
+"""Figures of a dataset: all that is drawn comes from the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from sdesim.study.reference import THEORY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_CELLS = 6
+MAX_PATHS = 12
+SIZE = (4.6, 3.5)
+Panel = Callable[["Axes", xr.Dataset], None]
+
+
+def figure(ds: xr.Dataset, theory: Any = None) -> Figure:
+    """The standard figure of a dataset: a panel for each thing that was watched.
+
+    Exit times: survival and histogram with theory, or their mean against the swept parameter. Passages: share
+    of time in each well. Records: some paths. Moments: mean and standard deviation over time.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A result of `run`.
+    theory : number or Reference, optional
+        Mean exit time to draw beside the simulated one, where the dataset holds none.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing in it that can be drawn.
+    """
+    if theory is not None:
+        ds = ds.assign({THEORY: ((), float(theory))})
+    panels = list(_panels(ds))
+    if not panels:
+        raise ValueError("nothing to draw: no exit_time, occupancy_time, state or moment_mean in the dataset")
+    drawn, axes = canvas(len(panels))
+    for ax, panel in zip(axes, panels, strict=True):
+        panel(ax, ds)
+    if ds.attrs.get("model"):
+        drawn.suptitle(str(ds.attrs["model"]))
+    return drawn
+
+
+def canvas(n_panels: int) -> tuple[Figure, list[Axes]]:
+    """An empty figure with panels side by side, three to a row, without a window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(n_panels, 3)
+    rows = -(-n_panels // columns)
+    drawn = Figure(figsize=(SIZE[0] * columns, SIZE[1] * rows), layout="constrained")
+    FigureCanvasAgg(drawn)
+    axes = [drawn.add_subplot(rows, columns, i + 1) for i in range(n_panels)]
+    return drawn, axes
+
+
+def write(drawn: Figure, path: Path) -> None:
+    """Write a figure as PNG, all of it or nothing."""
+    from sdesim.engine.results import replace
+
+    replace(Path(path), lambda temporary: drawn.savefig(temporary, dpi=150, format="png"))
+
+
+def _panels(ds: xr.Dataset) -> Iterator[Panel]:
+    if "exit_time" in ds:
+        swept = swept_dims(ds["exit_time"])
+        if not swept:
+            yield survival
+            yield histogram
+        else:
+            yield mean_exit_times
+            yield survival
+    if "occupancy_time" in ds:
+        yield occupancy
+    if "state" in ds:
+        yield paths
+    if "moment_mean" in ds:
+        yield moments
+
+
+def survival(ax: Axes, ds: xr.Dataset) -> None:
+    """Share of paths still inside against time, censored paths counted, with exp(-t/mean) of the theory."""
+    from sdesim.analysis import exits
+
+    curves = exits.survival(ds)
+    time = curves["time"]
+    for where, value in list(cells(curves["survival"], keep=("time",)))[:MAX_CELLS]:
+        line = ax.plot(time, value, drawstyle="steps-post", label=label(where) or "simulated")[0]
+        low, high = curves["low"].sel(where), curves["high"].sel(where)
+        ax.fill_between(time, low, high, step="post", alpha=0.25, linewidth=0, color=line.get_color())
+        if THEORY in ds:
+            mean = float(ds[THEORY].sel({d: v for d, v in where.items() if d in ds[THEORY].dims}))
+            ax.plot(time, np.exp(-time / mean), "k:", linewidth=1)
+    if THEORY in ds:
+        ax.plot([], [], "k:", linewidth=1, label="exponential, mean of the theory")
+    ax.set_yscale("log")
+    ax.set_ylim(0.5 / ds.sizes["path"], 1.5)
+    ax.set(xlabel=axis_label(time, "time"), ylabel="P(no exit yet)", title="survival")
+    ax.legend(fontsize="small")
+
+
+def histogram(ax: Axes, ds: xr.Dataset) -> None:
+    """Histogram of the exit times seen, with the mean (censored paths counted) and the theory's."""
+    from sdesim.analysis import exits
+
+    times = np.asarray(ds["exit_time"], dtype=float).ravel()
+    seen = times[np.isfinite(times)]
+    if seen.size:
+        ax.hist(
+            seen,
+            bins=min(80, max(10, int(np.sqrt(seen.size)))),
+            density=True,
+            alpha=0.6,
+            label=f"{seen.size} exits",
+        )
+        estimate = exits.mean_exit_time(ds)
+        ax.axvspan(float(estimate.low), float(estimate.high), color="C1", alpha=0.3, linewidth=0)
+        ax.axvline(float(estimate.value), color="C1", label=f"mean {float(estimate.value):.4g}")
+    if THEORY in ds:
+        ax.axvline(float(ds[THEORY]), color="k", linestyle=":", label=f"theory {float(ds[THEORY]):.4g}")
+    ax.set(xlabel=axis_label(ds["exit_time"], "exit time"), ylabel="density", title="exit times")
+    ax.legend(fontsize="small")
+
+
+def mean_exit_times(ax: Axes, ds: xr.Dataset) -> None:
+    """Mean exit time against one swept parameter, a line for each dynamics, or a map of two."""
+    from sdesim.analysis import exits
+
+    estimate = exits.mean_exit_time(ds)
+    swept = [d for d in swept_dims(ds["exit_time"]) if d != "dynamics"]
+    if len(swept) > 2:
+        raise ValueError(
+            f"cannot draw {len(swept)} swept parameters at once: select values of {', '.join(swept[2:])}"
+        )
+    if len(swept) == 2:
+        _map(ax, estimate.value, swept)
+    else:
+        _bars(ax, ds, estimate, swept)
+    ax.set_title("mean exit time")
+
+
+def _map(ax: Axes, mean: xr.DataArray, swept: Sequence[str]) -> None:
+    shown = np.log10(mean.transpose(swept[1], swept[0]))
+    image = ax.pcolormesh(shown[swept[0]], shown[swept[1]], shown, shading="nearest")
+    ax.figure.colorbar(image, ax=ax, label="log10 of the mean exit time")
+    ax.set(xlabel=axis_label(mean[swept[0]], swept[0]), ylabel=axis_label(mean[swept[1]], swept[1]))
+
+
+def _bars(ax: Axes, ds: xr.Dataset, estimate: Any, swept: Sequence[str]) -> None:
+    over = swept[0] if swept else "dynamics"
+    others = [d for d in estimate.value.dims if d != over]
+    for where, mean in cells(estimate.value, keep=(over,)):
+        at = {d: where[d] for d in others}
+        low, high = estimate.low.sel(at), estimate.high.sel(at)
+        errors = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
+        ax.errorbar(
+            mean[over], mean, yerr=errors, fmt="o", markersize=3, capsize=2, label=label(where) or "simulated"
+        )
+        if THEORY in ds:
+            ax.plot(mean[over], ds[THEORY].sel(at).broadcast_like(mean), "k:")
+    if THEORY in ds:
+        ax.plot([], [], "k:", label="theory")
+    ax.set_yscale("log")
+    ax.set(xlabel=axis_label(ds[over], over), ylabel=axis_label(ds["exit_time"], "mean exit time"))
+    ax.legend(fontsize="small")
+
+
+def occupancy(ax: Axes, ds: xr.Dataset) -> None:
+    """Share of time in each well, with interval bars, one group for each dynamics or swept value."""
+    from sdesim.analysis.occupancy import occupancy as shares
+
+    estimate = shares(ds)
+    groups = list(cells(estimate.value, keep=("well",)))[:MAX_CELLS]
+    wells = np.arange(estimate.value.sizes["well"])
+    width = 0.8 / len(groups)
+    for i, (where, mean) in enumerate(groups):
+        errors = [
+            np.maximum(mean - estimate.low.sel(where), 0),
+            np.maximum(estimate.high.sel(where) - mean, 0),
+        ]
+        ax.bar(
+            wells + (i - (len(groups) - 1) / 2) * width,
+            mean,
+            width,
+            yerr=errors,
+            capsize=2,
+            label=label(where),
+        )
+    ax.set_xticks(wells, [str(w) for w in np.asarray(estimate.value["well"])])
+    ax.set(xlabel="well", ylabel="share of time", title="occupancy")
+    if any(label(where) for where, _ in groups):
+        ax.legend(fontsize="small")
+
+
+def paths(ax: Axes, ds: xr.Dataset) -> None:
+    """The first recorded paths against time, one colour for each cell and component."""
+    shown = ds["state"].isel(path=slice(MAX_PATHS))
+    for i, (where, state) in enumerate(list(cells(shown, keep=("path", "time")))[:MAX_CELLS]):
+        lines = ax.plot(state["time"], state.transpose("time", "path"), color=f"C{i}", linewidth=0.6)
+        if label(where):
+            lines[0].set_label(label(where))
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize="small")
+    ax.set(xlabel=axis_label(ds["time"], "time"), ylabel=axis_label(ds["state"], "state"), title="paths")
+
+
+def moments(ax: Axes, ds: xr.Dataset) -> None:
+    """Mean over paths against time, with a band of one standard deviation."""
+    for where, mean in list(cells(ds["moment_mean"], keep=("time",)))[:MAX_CELLS]:
+        line = ax.plot(mean["time"], mean, label=label(where) or "mean")[0]
+        if "moment_variance" in ds:
+            spread = np.sqrt(ds["moment_variance"].sel(where))
+            ax.fill_between(
+                mean["time"], mean - spread, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0
+            )
+    ax.set(
+        xlabel=axis_label(ds["time"], "time"), ylabel=axis_label(ds["moment_mean"], "mean"), title="mean ± sd"
+    )
+    ax.legend(fontsize="small")
+
+
+def landscape(ax: Axes, f: Any) -> None:
+    """A loss of one variable over its domain, its minima and, shaded, their basins."""
+    ends = [end for basin in f.basins for end in basin]
+    finite = [end for end in ends if np.isfinite(end)] + list(f.minima)
+    margin = 0.15 * (max(finite) - min(finite)) if not np.all(np.isfinite(ends)) else 0.0
+    x = np.linspace(min(finite) - margin, max(finite) + margin, 1601)
+    ax.plot(x, f(x), color="k", linewidth=1)
+    ax.plot(f.minima, f(f.minima), "ko", markersize=4)
+    for i, (low, high) in enumerate(f.basins):
+        shade = {"alpha": 0.15, "color": f"C{i}", "linewidth": 0}
+        ax.axvspan(max(low, x[0]), min(high, x[-1]), label=f"well {i + 1}", **shade)
+    ax.legend(fontsize="small")
+    ax.set(xlabel=f.variables[0], ylabel=f"f({f.variables[0]})", title="landscape and its wells")
+
+
+def swept_dims(array: xr.DataArray) -> list[str]:
+    """Dimensions that are neither paths nor inside one: swept parameters and dynamics."""
+    own = {"path", "time", "component", "well", "to_well", "passage"}
+    return [str(d) for d in array.dims if d not in own]
+
+
+def cells(
+    array: xr.DataArray, keep: Sequence[str] = ("path",)
+) -> Iterator[tuple[dict[str, Any], xr.DataArray]]:
+    """The array at each value of its dimensions but `keep`, with those values by name."""
+    dims = [str(d) for d in array.dims if d not in keep]
+    for index in np.ndindex(*(array.sizes[d] for d in dims)):
+        one = array.isel(dict(zip(dims, index, strict=True)))
+        yield {d: one[d].item() if d in one.coords else i for d, i in zip(dims, index, strict=True)}, one
+
+
+def label(where: dict[str, Any]) -> str:
+    """A cell's name in a legend."""
+    named = (f"{d} = {v:.4g}" if isinstance(v, float) else str(v) for d, v in where.items())
+    return ", ".join(named)
+
+
+def axis_label(array: xr.DataArray, default: str) -> str:
+    """An axis' name with its unit."""
+    name, units = array.attrs.get("long_name", default), array.attrs.get("units", "")
+    return f"{name} [{units}]" if units not in ("", "1") else str(name)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from sdesim.analysis.occupancy import occupancy
+
+
+def recorded(n_paths: int = 40, seed: int = 2) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    return xr.Dataset(
+        {"occupancy_time": (("path", "well"), 5.0 * rng.dirichlet([2.0, 5.0, 3.0], size=n_paths))}
+    )
+
+
+def test_shares_and_intervals_are_those_of_scipy() -> None:
+    ds = recorded()
+    estimate = occupancy(ds, level=0.99)
+    share = ds["occupancy_time"].values / 5.0
+    low, high = stats.t.interval(0.99, 39, share.mean(axis=0), stats.sem(share, axis=0))
+    np.testing.assert_allclose(estimate.value, share.mean(axis=0))
+    np.testing.assert_allclose(estimate.low, low)
+    np.testing.assert_allclose(estimate.high, high)
+
+
+def test_wells_together_are_one_number() -> None:
+    ds = recorded()
+    share = ds["occupancy_time"].values[:, [0, 2]].sum(axis=1) / 5.0
+    estimate = occupancy(ds, wells=[0, 2])
+    low, high = stats.t.interval(0.95, 39, share.mean(), stats.sem(share))
+    assert (float(estimate.value), float(estimate.low), float(estimate.high)) == pytest.approx(
+        (share.mean(), low, high)
+    )
+
+
+def covered(truth: float) -> float:
+    """How often the 90 % interval of the middle well's share holds `truth`."""
+    hits = 0
+    for seed in range(400):
+        estimate = occupancy(recorded(20, seed), level=0.9)
+        hits += bool(estimate.low[1] <= truth <= estimate.high[1])
+    return hits / 400
+
+
+def test_interval_covers_the_true_share_and_not_a_wrong_one() -> None:
+    assert covered(0.5) == pytest.approx(0.9, abs=0.075)
+    assert covered(0.6) < 0.5
+
+
+def test_single_path_has_no_interval() -> None:
+    estimate = occupancy(recorded(1))
+    assert (estimate.low == 0).all() and (estimate.high == 1).all()
+
+
+def test_dataset_without_wells_is_refused() -> None:
+    with pytest.raises(ValueError, match="no occupancy_time"):
+        occupancy(xr.Dataset())
+    with pytest.raises(ValueError, match="level must be"):
+        occupancy(recorded(), level=1.0)
