@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sdesim.study.reference import THEORY
+from sdesim.study.reference import SHARES, THEORY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,10 @@ def _bars(ax: Axes, ds: xr.Dataset, estimate: Any, swept: Sequence[str]) -> None
 
 
 def occupancy(ax: Axes, ds: xr.Dataset) -> None:
-    """Share of time in each well, with interval bars, one group for each dynamics or swept value."""
+    """Share of time in each well with interval bars, the long-run share of the theory marked.
+
+    One group of bars for each dynamics or swept value.
+    """
     from sdesim.analysis.occupancy import occupancy as shares
 
     estimate = shares(ds)
@@ -185,21 +188,19 @@ def occupancy(ax: Axes, ds: xr.Dataset) -> None:
     wells = np.arange(estimate.value.sizes["well"])
     width = 0.8 / len(groups)
     for i, (where, mean) in enumerate(groups):
-        errors = [
-            np.maximum(mean - estimate.low.sel(where), 0),
-            np.maximum(estimate.high.sel(where) - mean, 0),
-        ]
-        ax.bar(
-            wells + (i - (len(groups) - 1) / 2) * width,
-            mean,
-            width,
-            yerr=errors,
-            capsize=2,
-            label=label(where),
-        )
-    ax.set_xticks(wells, [str(w) for w in np.asarray(estimate.value["well"])])
-    ax.set(xlabel="well", ylabel="share of time", title="occupancy")
-    if any(label(where) for where, _ in groups):
+        low, high = estimate.low.sel(where), estimate.high.sel(where)
+        errors = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
+        place = wells + (i - (len(groups) - 1) / 2) * width
+        ax.bar(place, mean, width, yerr=errors, capsize=2, label=label(where), color=f"C{i}", alpha=0.7)
+        if SHARES in ds:
+            known = ds[SHARES].sel({d: v for d, v in where.items() if d in ds[SHARES].dims})
+            ax.hlines(known, place - width / 2, place + width / 2, color="k", linestyle=":")
+    if SHARES in ds:
+        ax.plot([], [], "k:", label="long run, theory")
+    names = np.asarray(estimate.value["well"])
+    ax.set_xticks(wells, [f"{name:.2f}" if names.dtype.kind == "f" else str(name) for name in names])
+    ax.set(xlabel=axis_label(estimate.value["well"], "well"), ylabel="share of time", title="occupancy")
+    if ax.get_legend_handles_labels()[1]:
         ax.legend(fontsize="small")
 
 
@@ -239,8 +240,8 @@ def landscape(ax: Axes, f: Any) -> None:
     ax.plot(x, f(x), color="k", linewidth=1)
     ax.plot(f.minima, f(f.minima), "ko", markersize=4)
     for i, (low, high) in enumerate(f.basins):
-        shade = {"alpha": 0.15, "color": f"C{i}", "linewidth": 0}
-        ax.axvspan(max(low, x[0]), min(high, x[-1]), label=f"well {i + 1}", **shade)
+        left, right = max(low, x[0]), min(high, x[-1])
+        ax.axvspan(left, right, alpha=0.15, color=f"C{i}", linewidth=0, label=f"well {i + 1}")
     ax.legend(fontsize="small")
     ax.set(xlabel=f.variables[0], ylabel=f"f({f.variables[0]})", title="landscape and its wells")
 

@@ -9,7 +9,7 @@ import sdesim as sd
 from sdesim.study import catalogue
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "models").glob("*.py") if p.stem != "__init__")
-ALLOWED = {"__future__", "dataclasses", "math", "typing", "collections.abc", "numpy", "sdesim"}
+ALLOWED = {"__future__", "dataclasses", "functools", "math", "typing", "collections.abc", "numpy", "sdesim"}
 
 
 def chains(tree: ast.AST) -> list[list[str]]:
@@ -87,7 +87,8 @@ def test_truncated_model_runs_and_draws_its_figure(tmp_path: Path) -> None:
     ds = model.run(params, n_paths=4, seed=1)
     assert list(ds["dynamics"].values) == ["untruncated", "truncated"]
     assert ds.sizes["path"] == 4
-    assert ds["occupancy_time"].sum("well").values == pytest.approx(0.004 * 20_000)
+    watched = ds["occupancy_time"].sum("well") / (0.004 * 20_000)
+    assert (watched > 0.95).all() and (watched <= 1).all()
     jumps = abs(ds["state"].diff("time"))
     assert model.params_of(ds) == params
     drawn = model.figure(ds)

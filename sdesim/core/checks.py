@@ -24,7 +24,7 @@ def is_number(value: object) -> bool:
     """True for a real number or an array of them; False for symbols, which stand for numbers checked elsewhere."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiu"
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool) and not hasattr(value, "free_symbols")
 
 
 def positive(name: str, value: object, *, upper: float = math.inf) -> None:

@@ -64,20 +64,17 @@ def nearest(x):
 
 @lane
 def exp_minus_one_poly(r):
-    """exp(r) - 1 for |r| <= 0.35."""
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    return r + r * r * p
+    """exp(r) - 1 for |r| <= 0.35; terms in pairs, so that few wait for one another."""
+    r2 = r * r
+    r4 = r2 * r2
+    a = 0.5 + r * 0.16666666666666666
+    b = 0.041666666666666664 + r * 0.008333333333333333
+    c = 0.001388888888888889 + r * 0.0001984126984126984
+    d = 2.48015873015873e-05 + r * 2.7557319223985893e-06
+    e = 2.755731922398589e-07 + r * 2.505210838544172e-08
+    f = 2.08767569878681e-09 + r * 1.6059043836821613e-10
+    low, middle, high = a + r2 * b, c + r2 * d, e + r2 * f
+    return r + r2 * (low + r4 * (middle + r4 * high))
 
 
 @lane
@@ -121,15 +118,13 @@ def log_unit(x):
     f, e = split_log(x)
     s = f / (2.0 + f)
     z = s * s
-    p = 1.479819860511658591e-01
-    p = p * z + 1.531383769920937332e-01
-    p = p * z + 1.818357216161805012e-01
-    p = p * z + 2.222219843214978396e-01
-    p = p * z + 2.857142874366239149e-01
-    p = p * z + 3.999999999940941908e-01
-    p = p * z + 6.666666666666735130e-01
+    z2 = z * z
+    odd = z * (6.666666666666735130e-01 + z2 * (2.857142874366239149e-01 + z2 * (
+        1.818357216161805012e-01 + z2 * 1.479819860511658591e-01)))
+    even = z2 * (3.999999999940941908e-01 + z2 * (2.222219843214978396e-01 + z2 * 1.531383769920937332e-01))
+    p = odd + even
     half = 0.5 * f * f
-    return e * LN2_HI - ((half - (s * (half + z * p) + e * LN2_LO)) - f)
+    return e * LN2_HI - ((half - (s * (half + p) + e * LN2_LO)) - f)
 
 
 @lane
@@ -161,20 +156,18 @@ def log_double(x):
     f, e = split_log(x)
     d = 2.0 + f
     d_low = f - (d - 2.0)
-    s = f / d
-    s_low = (fma(-s, d, f) - s * d_low) / d
+    inverse = 1.0 / d
+    s = f * inverse
+    s_low = (fma(-s, d, f) - s * d_low) * inverse
     z, z_low = two_product(s, s)
     z_low = z_low + 2.0 * s * s_low
-    p = 0.13333333333333333  # 2/15 + ... : 2 atanh(s) = 2 s + 2/3 s**3 + 2/5 s**5 + ...
-    q = 0.09523809523809523
-    q = fma(q, z, 0.10526315789473684)
-    q = fma(q, z, 0.11764705882352941)
-    p = fma(q, z, p)
-    p = fma(p, z, 0.15384615384615385)
-    p = fma(p, z, 0.18181818181818182)
-    p = fma(p, z, 0.2222222222222222)
-    p = fma(p, z, 0.2857142857142857)
-    p = fma(p, z, 0.4)
+    z2 = z * z  # 2 atanh(s) = 2 s + 2/3 s**3 + 2/5 s**5 + ...
+    z4 = z2 * z2
+    p0 = fma(0.2857142857142857, z, 0.4)
+    p1 = fma(0.18181818181818182, z, 0.2222222222222222)
+    p2 = fma(0.13333333333333333, z, 0.15384615384615385)
+    p3 = fma(0.10526315789473684, z, 0.11764705882352941)
+    p = fma(fma(fma(0.09523809523809523, z2, p3), z2, p2), z4, fma(p1, z2, p0))
     tail, tail_low = fast_sum(0.6666666666666666, fma(p, z, 3.700743415417188e-17))
     c, c_low = two_product(tail, z)
     c_low = c_low + (tail * z_low + tail_low * z)
@@ -190,28 +183,32 @@ def log_double(x):
 
 
 @exact
-def lane_pow(x, y):
-    """x**y: NaN for a negative x unless y is an integer, and wherever an argument is NaN; 0**0 = 1."""
-    a = abs(x)
+def lane_pow_positive(a, y):
+    """a**y for a >= 0; NaN wherever an argument is NaN; 0**0 = 1."""
     tiny = a < 2.2250738585072014e-308
     hi, low = log_double(a * 18014398509481984.0 if tiny else a)
-    shift = -37.42994775023705 if tiny else 0.0
-    hi2, low2 = fast_sum(hi, shift + low)
+    hi2, low2 = fast_sum(hi, low - 37.42994775023705)
     hi = hi2 if tiny else hi
     low = low2 if tiny else low
     y_cut = y if abs(y) < 1e18 else math.copysign(1e18, y)
     p, p_low = two_product(hi, y_cut)
-    p_low = p_low + low * y_cut
+    p_low = fma(low, y_cut, p_low)
     p_low = p_low if abs(p) < 800.0 else 0.0
     r = lane_exp2(p, p_low)
-    inverse = math.inf if y < 0.0 else (1.0 if y == 0.0 else 0.0)
-    r = r if a > 0.0 else inverse
-    r = r if a < math.inf else (math.inf if y > 0.0 else (1.0 if y == 0.0 else 0.0))
+    r = r if a > 0.0 else (math.inf if y < 0.0 else 0.0)
+    r = r if a < math.inf else (math.inf if y > 0.0 else 0.0)
+    r = 1.0 if y == 0.0 else r
+    return r if a == a and y == y else a + y
+
+
+@exact
+def lane_pow(x, y):
+    """x**y: NaN for a negative x unless y is an integer, and wherever an argument is NaN; 0**0 = 1."""
+    r = lane_pow_positive(abs(x), y)
     whole = np.floor(y) == y
-    odd = whole and np.floor(y * 0.5) * 2.0 != y
-    r = (-r if odd else (r if whole else math.nan)) if x < 0.0 else r
-    r = r if y == y else y
-    return r if x == x else x
+    odd = np.floor(y * 0.5) * 2.0 != y
+    signed = (-r if odd else r) if whole else math.nan
+    return signed if x < 0.0 else r
 
 
 @lane
@@ -259,19 +256,14 @@ def sincos_turn(t):
     q, k = nearest(a)
     r = (a - q) * PIO2_1
     z = r * r
-    p = 1.58969099521155010221e-10
-    p = p * z - 2.50507602534068634195e-08
-    p = p * z + 2.75573137070700676789e-06
-    p = p * z - 1.98412698298579493134e-04
-    p = p * z + 8.33333333332248946124e-03
-    p = p * z - 1.66666666666666324348e-01
-    c = -1.13596475577881948265e-11
-    c = c * z + 2.08757232129817482790e-09
-    c = c * z - 2.75573143513906633035e-07
-    c = c * z + 2.48015872894767294178e-05
-    c = c * z - 1.38888888888741095749e-03
-    c = c * z + 4.16666666666666019037e-02
-    c = c * z - 0.5
+    z2 = z * z
+    p = (8.33333333332248946124e-03 - z * 1.98412698298579493134e-04) + z2 * (
+        (2.75573137070700676789e-06 - z * 2.50507602534068634195e-08) + z2 * 1.58969099521155010221e-10)
+    p = z * p - 1.66666666666666324348e-01
+    c = (4.16666666666666019037e-02 - z * 1.38888888888741095749e-03) + z2 * (
+        (2.48015872894767294178e-05 - z * 2.75573143513906633035e-07) + z2 * (
+            2.08757232129817482790e-09 - z * 1.13596475577881948265e-11))
+    c = z * c - 0.5
     return quadrant(r + (r * z) * p, 1.0 + z * c, k)
 
 
@@ -332,29 +324,51 @@ def lane_cos_turn(t):
 
 
 @lane
+def sinh_series(z):
+    """(sinh(x)/x - 1) / z with z = x * x <= 1."""
+    p = 2.811457254345521e-15 + z * 8.22063524662433e-18
+    p = 7.647163731819816e-13 + z * p
+    p = 1.6059043836821613e-10 + z * p
+    p = 2.505210838544172e-08 + z * p
+    p = 2.7557319223985893e-06 + z * p
+    p = 0.0001984126984126984 + z * p
+    p = 0.008333333333333333 + z * p
+    return 0.16666666666666666 + z * p
+
+
+@lane
 def lane_tanh(x):
-    """tanh(x) = -m / (2 + m) with m = exp(-2|x|) - 1."""
-    m = lane_expm1(-2.0 * abs(x))
-    return math.copysign(m / (2.0 + m), x)
+    """tanh(x), by the series of sinh and cosh where |x| < 1/2, else 1 - 2 / (exp(2|x|) + 1)."""
+    a = abs(x)
+    z = a * a
+    c = 1.1470745597729725e-11 + z * 4.779477332387385e-14
+    c = 2.08767569878681e-09 + z * c
+    c = 2.755731922398589e-07 + z * c
+    c = 2.48015873015873e-05 + z * c
+    c = 0.001388888888888889 + z * c
+    c = 0.041666666666666664 + z * c
+    small = (a + a * z * sinh_series(z)) / (1.0 + z * (0.5 + z * c))
+    large = 1.0 - 2.0 / (lane_exp(2.0 * a) + 1.0)
+    y = small if a < 0.5 else large
+    return math.copysign(y, x) if x == x else x
 
 
 @exact
 def half_exp(a):
-    """exp(a) / 2, without rounding a - log 2."""
-    t = a - LN2_TOP
-    return lane_exp2(t, ((a - t) - LN2_TOP) - LN2_REST)
+    """exp(a) / 2 for a >= 0, without rounding a - log 2."""
+    y = 720.0 if a > 720.0 else a
+    t = y - LN2_TOP
+    return lane_exp2(t, ((y - t) - LN2_TOP) - LN2_REST)
 
 
 @lane
 def lane_sinh(x):
-    """sinh(x), from exp(|x|) - 1 where |x| < 1 and from exp(|x|/2) squared elsewhere."""
+    """sinh(x), by its series where |x| < 1."""
     a = abs(x)
-    m = lane_expm1(a if a < 1.0 else 1.0)
-    small = 0.5 * (m + m / (m + 1.0))
+    z = x * x
     e = half_exp(a)
     large = e - 0.25 / e
-    y = small if a < 1.0 else large
-    return math.copysign(y, x) if x == x else x
+    return (x + x * z * sinh_series(z)) if a < 1.0 else math.copysign(large, x) if x == x else x
 
 
 @lane

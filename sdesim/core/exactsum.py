@@ -15,13 +15,17 @@ from numba import njit
 from sdesim.core.elementary import I64, bits
 
 LIMBS = 67  # 32 bits each: from 2**-1074 to 2**1024, with room for carries
+LARGEST_MEAN = 1 << 1024  # no mean of doubles reaches it; one infinite value lifts the mean above it
 
 
 @njit(error_model="numpy")
 def add_exact(sums, j, c, p, value):
-    """Add a finite double to the accumulator sums[j, c, p]."""
+    """Add a double to the accumulator sums[j, c, p]; an infinite one makes it larger than any sum of doubles."""
     b = bits(value)
     e = (b >> I64(52)) & I64(0x7FF)
+    if e == I64(0x7FF):
+        sums[j, c, p, LIMBS - 1] += I64(1) << I64(24)
+        return
     m = b & I64(0xFFFFFFFFFFFFF)
     if e > 0:
         m |= I64(1) << I64(52)

@@ -79,7 +79,7 @@ class Field:
     --------
     >>> rotation = Field(["-y", "x"], ["x", "y"])
     >>> (2 * rotation)([1.0, 0.0])
-    array([-0.,  2.])
+    array([0., 2.])
     """
 
     exprs: tuple[sp.Expr, ...]

@@ -167,7 +167,17 @@ class _Reader:
             bits = size * abs(math.log2(abs(float(coefficient)) or 5e-324))
             if bits > MAX_BITS or (size > MAX_EXPONENT and not base.is_number):
                 raise FormulaError(f"the power {self.piece(node)} is too large")
+            if not (exponent.is_Rational and exponent.q <= 10):
+                return self.rounded_power(base, exponent, coefficient, node)
         return sp.Pow(base, exponent)
+
+    def rounded_power(self, base: Any, exponent: Any, coefficient: Any, node: ast.expr) -> Any:
+        """base**exponent with the power of the coefficient rounded: exactly, 7.37**0.743 is very long."""
+        size = rational(float(abs(coefficient)) ** float(exponent))
+        rest = sp.sign(coefficient) if base.is_number else base / abs(coefficient)
+        if rest == -1:
+            raise FormulaError(f"{self.piece(node)} is not real")
+        return size * sp.Pow(rest, exponent)
 
     def checked(self, value: Any, node: ast.expr) -> Any:
         """`value`, if it is real and finite as far as it can be known."""
@@ -177,7 +187,7 @@ class _Reader:
         if any(v.is_extended_real is False for v in numbers):
             raise FormulaError(f"{self.piece(node)} is not real")
         exact = {r for v in numbers for r in v.atoms(sp.Rational)}
-        if any(max(int(r.p).bit_length(), int(r.q).bit_length()) > 4 * MAX_BITS for r in exact):
+        if any(max(int(r.p).bit_length(), int(r.q).bit_length()) > 12 * MAX_BITS for r in exact):
             raise FormulaError(f"the exact numbers in {self.piece(node)} have too many digits; write fewer")
         if value.is_number and not value.is_Rational:
             size = sp.Abs(value.evalf(15))

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from sdesim.core.ops import NUMPY
+from sdesim.core.program import TINY
+
 LARGEST_PRODUCT_POWER = 32
 FUNCTIONS = {
     "exp": "lane_exp", "log": "lane_log", "sin": "lane_sin", "cos": "lane_cos", "tan": "lane_tan",
@@ -18,6 +21,10 @@ FUNCTIONS = {
     "lane_sin_turn": "lane_sin_turn", "lane_cos_turn": "lane_cos_turn", "lane_min": "lane_min",
     "lane_max": "lane_max", "lane_select": "lane_select",
 }
+NUMPY_FORMS = {
+    "lane_min": np.minimum, "lane_max": np.maximum, "lane_select": lambda c, a, b: np.where(c > 0, a, b),
+    "lane_sin_turn": lambda t: NUMPY.sincos_turn(t)[0], "lane_cos_turn": lambda t: NUMPY.sincos_turn(t)[1],
+}  # fmt: skip
 FOLDED = {"Min": "lane_min", "Max": "lane_max"}
 
 
@@ -54,16 +61,43 @@ class Hoister:
         symbols = list(numbers)
         out = np.empty((len(self.names), cells))
         if self.names:
-            compute = sp.lambdify(symbols, list(self.names), "numpy")
+            compute = sp.lambdify(symbols, list(self.names), [NUMPY_FORMS, "numpy"])
             with np.errstate(all="ignore"):
                 for row, value in enumerate(compute(*(np.asarray(numbers[s], dtype=float) for s in symbols))):
                     out[row] = value
         return out
 
 
+class reciprocal(sp.Function):
+    """1/x, kept apart so that all powers of it share one division."""
+
+    nargs = 1
+    is_real = True
+
+
+def cheaper(exprs: Sequence[sp.Expr]) -> list[sp.Expr]:
+    """The same formulas with fewer divisions and logarithms.
+
+    Negative integer powers of a base become powers of one reciprocal. Where a cusp has put TINY beside a base (see
+    `sdesim.core.program`), the other fractional powers of that base take it along: it changes none of them, and
+    all of them then share one logarithm.
+    """
+    powers = set().union(*(e.atoms(sp.Pow) for e in exprs)) if exprs else set()
+    tiny = sp.Float(TINY)
+    raised = {p.base - tiny: p.base for p in powers if p.base.is_Add and tiny in p.base.args}
+    changes = {p: sp.Pow(raised[p.base], p.exp) for p in powers if p.base in raised and not p.exp.is_Integer}
+    out = [e.xreplace(changes) for e in exprs]
+    return [e.replace(_negative_power, lambda p: sp.Pow(reciprocal(p.base), -p.exp)) for e in out]
+
+
+def _negative_power(e: Any) -> bool:
+    return e.is_Pow and e.exp.is_Integer and e.exp.is_negative and bool(e.base.free_symbols)
+
+
 def native_lines(exprs: Sequence[sp.Expr], prefix: str = "c") -> tuple[list[str], list[str]]:
     """Assignments of shared subexpressions, and one printed expression for each of `exprs`."""
-    shared, reduced = sp.cse([sp.sympify(e) for e in exprs], symbols=sp.numbered_symbols(prefix, real=True))
+    ready = cheaper([sp.sympify(e) for e in exprs])
+    shared, reduced = sp.cse(ready, symbols=sp.numbered_symbols(prefix, real=True))
     return [f"{name} = {native(value)}" for name, value in shared], [native(e) for e in reduced]
 
 
@@ -82,6 +116,8 @@ def native(expr: sp.Expr) -> str:
     name = type(expr).__name__
     if name == "log" and expr.args[0].is_Symbol and expr.args[0].name.startswith("u_"):
         return f"log_unit({expr.args[0].name})"
+    if name == "reciprocal":
+        return f"(1.0 / {native(expr.args[0])})"
     if name in FUNCTIONS:
         return f"{FUNCTIONS[name]}({', '.join(native(a) for a in expr.args)})"
     if name in FOLDED:
@@ -104,27 +140,32 @@ def _number(expr: sp.Expr) -> str:
 
 
 def _sum(expr: sp.Expr) -> str:
-    text = ""
-    for i, term in enumerate(expr.as_ordered_terms()):
+    plus, minus = [], []
+    for term in expr.as_ordered_terms():
         negative = term.could_extract_minus_sign() and not term.is_Add
-        part = native(-term if negative else term)
-        text += (f"-{part}" if negative else part) if i == 0 else f" {'-' if negative else '+'} {part}"
-    return f"({text})"
+        (minus if negative else plus).append(native(-term if negative else term))
+    if not plus:
+        return f"(-{_balanced(minus, '+')})"
+    return f"({_balanced(plus, '+')} - {_balanced(minus, '+')})" if minus else _balanced(plus, "+")
 
 
 def _product(expr: sp.Expr) -> str:
-    above, below, negative = [], [], False
+    negative, factors = False, []
     for factor in expr.as_ordered_factors():
         if factor == -1:
             negative = not negative
-        elif factor.is_Pow and factor.exp.is_number and factor.exp.is_negative:
-            below.append(_power(factor.base, -factor.exp))
         else:
-            above.append(native(factor))
-    text = " * ".join(above) or "1.0"
-    if below:
-        text = f"{text} / ({' * '.join(below)})"
-    return f"(-{text})" if negative else f"({text})"
+            factors.append(native(factor))
+    text = _balanced(factors or ["1.0"], "*")
+    return f"(-{text})" if negative else text
+
+
+def _balanced(terms: list[str], sign: str) -> str:
+    """The terms joined in pairs, so that few wait for one another."""
+    if len(terms) == 1:
+        return terms[0]
+    half = (len(terms) + 1) // 2
+    return f"({_balanced(terms[:half], sign)} {sign} {_balanced(terms[half:], sign)})"
 
 
 def _power(base: sp.Expr, exponent: sp.Expr) -> str:
@@ -135,7 +176,8 @@ def _power(base: sp.Expr, exponent: sp.Expr) -> str:
     if exponent.is_Integer and abs(int(exponent)) <= LARGEST_PRODUCT_POWER:
         n, b = abs(int(exponent)), native(base)
         return _repeated(b, n) if exponent > 0 else f"(1.0 / {_repeated(b, n)})"
-    return f"lane_pow({native(base)}, {native(exponent)})"
+    function = "lane_pow_positive" if base.is_nonnegative else "lane_pow"
+    return f"{function}({native(base)}, {native(exponent)})"
 
 
 def _repeated(base: str, n: int) -> str:

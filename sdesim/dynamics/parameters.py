@@ -18,7 +18,7 @@ def parameters(node: Any, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in _children(node):
         path = f"{prefix}{name}"
-        if _is_parameter(node, name, value):
+        if is_number(value):
             found[path] = value
         elif isinstance(value, Mapping):
             found.update({f"{prefix}{key}": entry for key, entry in value.items()})
@@ -32,7 +32,7 @@ def rebind(node: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     changes: dict[str, Any] = {}
     for name, value in _children(node):
         path = f"{prefix}{name}"
-        if path in values and _is_parameter(node, name, value):
+        if path in values and is_number(value):
             changes[name] = values[path]
         elif isinstance(value, Mapping):
             new = {key: values.get(f"{prefix}{key}", entry) for key, entry in value.items()}
@@ -77,8 +77,9 @@ def structure(node: Any) -> Any:
     """Everything about a tree but the values of its parameters, as something hashable."""
     if dataclasses.is_dataclass(node) or isinstance(node, tuple):
         inner = tuple(
-            (name, "#" if _is_parameter(node, name, value) else structure(value)) for name, value in _children(node)
+            (name, "#" if is_number(value) else structure(value)) for name, value in _children(node)
         )
+        inner += tuple((name, repr(getattr(node, name))) for name in getattr(node, "structure", ()))
         return type(node).__name__, inner
     if isinstance(node, Mapping):
         return tuple(node)
@@ -87,11 +88,8 @@ def structure(node: Any) -> Any:
     return node
 
 
-def _is_parameter(node: Any, name: str, value: Any) -> bool:
-    return is_number(value) and name not in getattr(node, "structure", ())
-
-
 def _children(node: Any) -> list[tuple[str, Any]]:
     if isinstance(node, tuple):
         return [(str(i), entry) for i, entry in enumerate(node)]
-    return [(f.name, getattr(node, f.name)) for f in dataclasses.fields(node) if f.init]
+    fixed = getattr(node, "structure", ())
+    return [(f.name, getattr(node, f.name)) for f in dataclasses.fields(node) if f.init and f.name not in fixed]

@@ -18,6 +18,14 @@ def _passed_on(wrapper: Any, name: str) -> Any:
     raise AttributeError(f"{type(wrapper).__name__} has no attribute {name!r}")
 
 
+def _check_dynamics(wrapper: Any) -> None:
+    if not hasattr(wrapper.dynamics, "step"):
+        raise TypeError(
+            f"{type(wrapper).__name__} wraps a dynamics such as SGD(landscape, lr) or EulerMaruyama(sde, dt), "
+            f"got {wrapper.dynamics!r}"
+        )
+
+
 @dataclass(frozen=True)
 class Truncated:
     """Steps no longer than b.
@@ -35,6 +43,7 @@ class Truncated:
         return _passed_on(self, name)
 
     def __post_init__(self) -> None:
+        _check_dynamics(self)
         positive("b", self.b)
 
     def step(self, ops: Ops, x: Any, z: Any, k: Any) -> Any:
@@ -66,6 +75,7 @@ class Projected:
         return _passed_on(self, name)
 
     def __post_init__(self) -> None:
+        _check_dynamics(self)
         if not hasattr(self.region, "project"):
             raise TypeError(
                 f"Projected needs an Interval or a Ball, got {type(self.region).__name__}: it has no nearest point formula"

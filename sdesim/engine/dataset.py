@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import subprocess
 import sys
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sdesim.core.exactsum import exact_value
+from sdesim.core.exactsum import LARGEST_MEAN, exact_value
 from sdesim.dynamics.parameters import short_names
 from sdesim.engine.ensemble import Ensemble
 from sdesim.engine.plan import Plan
@@ -21,6 +23,7 @@ from sdesim.observe.schedule import POWERS
 
 TIME_UNITS = "time"
 MOMENT_NAMES = ("mean", "variance", "third", "fourth")
+TOO_LARGE = (math.inf, math.inf, math.nan, math.inf)  # where a power of a state exceeds the largest double
 
 
 def dataset(plan: Plan, ensemble: Ensemble, attrs: dict[str, Any]) -> xr.Dataset:
@@ -81,9 +84,18 @@ def central_moments(sums: np.ndarray, count: int, about: float) -> np.ndarray:
     """Mean and central moments 2, 3, 4 from exact sums of powers, shape (POWERS, LIMBS)."""
     if count == 0:
         return np.full(POWERS, np.nan)
-    m1, m2, m3, m4 = (exact_value(limbs) / count for limbs in sums)
-    central = (m2 - m1**2, m3 - 3 * m1 * m2 + 2 * m1**3, m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4)
-    return np.array([float(m1) + about, *(float(c) for c in central)])
+    means = m1, m2, m3, m4 = [exact_value(limbs) / count for limbs in sums]
+    central = (m1, m2 - m1**2, m3 - 3 * m1 * m2 + 2 * m1**3, m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4)
+    known = np.logical_and.accumulate([m < LARGEST_MEAN for m in means])
+    values = np.array([_rounded(c) if k else lost for c, k, lost in zip(central, known, TOO_LARGE, strict=True)])
+    return values + [about, 0, 0, 0]
+
+
+def _rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _moments(make: _Maker, plan: Plan, e: Ensemble) -> None:

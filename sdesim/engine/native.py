@@ -78,9 +78,10 @@ def simulate(
     width = min(LANES, -(-n // threads))
     queue = _Queue(n, threads, width)
     progress = Progress(n)
+    par = program.parameter_values(plan.values, plan.cells)
     halt = threading.Event()
     workers = [
-        _Worker(plan, program, ensemble, kernel, rows, queue, width, halt, _lane_rows(program, varied, plan))
+        _Worker(plan, program, ensemble, kernel, rows, queue, width, halt, par, _lane_rows(program, varied, plan))
         for _ in range(threads)
     ]
 
@@ -106,7 +107,7 @@ def simulate(
         halt.set()
         for future in futures:
             future.result()
-    finished = queue.empty and all(w.counters[0] == 0 for w in workers)
+    finished = queue.empty and all(w.counters[0] == 0 and w.cursor[0] >= w.cursor[1] for w in workers)
     ask()
     _collect(workers, ensemble)
     return finished
@@ -123,10 +124,10 @@ class _Worker:
 
     def __init__(
         self, plan: Plan, program: Program, ensemble: Ensemble, kernel: Callable[..., None], rows: np.ndarray,
-        queue: _Queue, width: int, halt: threading.Event, lane_rows: tuple[int, int],
+        queue: _Queue, width: int, halt: threading.Event, par: np.ndarray, lane_rows: tuple[int, int],
     ) -> None:
         self.plan, self.program, self.ensemble, self.kernel, self.rows = plan, program, ensemble, kernel, rows
-        self.queue, self.width, self.halt = queue, width, halt
+        self.queue, self.width, self.halt, self.par = queue, width, halt, par
         self.floats, self.ints = np.zeros((lane_rows[0], LANES)), np.zeros((lane_rows[1], LANES), np.int64)
         self.cursor, self.counters = np.zeros(2, np.int64), np.zeros(2, np.int64)
         self.moment_sums = np.zeros_like(ensemble.moment_sums)
@@ -134,25 +135,36 @@ class _Worker:
 
     def work(self) -> None:
         """Take paths until none are left or the run is stopped."""
-        plan, e = self.plan, self.ensemble
-        par = plan_numbers(plan, self.program)
-        about = plan.watch.moments.about if plan.watch.moments else 0.0
         rounds = FIRST_ROUNDS
         while not self.halt.is_set():
             if self.cursor[0] >= self.cursor[1]:
                 self.cursor[:] = self.queue.take()
             began = time.perf_counter()
-            self.kernel(
-                np.uint64(plan.seed & MASK), np.uint64(plan.seed >> 32), plan.n_paths, plan.start_path, self.rows,
-                self.cursor, self.width, self.queue.empty, rounds, self.floats, self.ints, self.counters,
-                par, plan.n_steps, e.state, e.steps, e.status, e.exit_time, plan.clock, plan.record_steps, e.record,
-                plan.moment_steps, self.moment_sums, self.moment_count, about, e.well, e.since, e.occupancy,
-                e.transitions, e.passed, e.passage_step, e.passage_to,
-            )
+            self._call(rounds, drain=self.queue.empty)
             took = time.perf_counter() - began
             rounds = int(min(MOST_ROUNDS, max(1, rounds * min(4.0, SECONDS_PER_CALL / max(took, 1e-9)))))
             if self.counters[0] == 0 and self.queue.empty and self.cursor[0] >= self.cursor[1]:
                 return
+        self._settle()
+
+    def _call(self, rounds: int, *, drain: bool) -> None:
+        plan, e = self.plan, self.ensemble
+        about = plan.watch.moments.about if plan.watch.moments else 0.0
+        self.kernel(
+            np.uint64(plan.seed & MASK), np.uint64(plan.seed >> 32), plan.n_paths, plan.start_path, self.rows,
+            self.cursor, self.width, drain, rounds, self.floats, self.ints, self.counters,
+            self.par, plan.n_steps, e.state, e.steps, e.status, e.exit_time, plan.clock, plan.record_steps, e.record,
+            plan.moment_steps, self.moment_sums, self.moment_count, about, e.well, e.since, e.occupancy,
+            e.transitions, e.passed, e.passage_step, e.passage_to,
+        )
+
+    def _settle(self) -> None:
+        """Move every lane on by a round: observers have seen the start of a path just loaded, which must not recur."""
+        waiting = self.cursor.copy()
+        self.cursor[:] = 0
+        if self.counters[0]:
+            self._call(1, drain=True)
+        self.cursor[:] = waiting
 
     def write_back(self) -> None:
         """Keep the state of paths that were under way."""
@@ -162,11 +174,6 @@ class _Worker:
             if row >= 0:
                 e.state[row] = self.floats[: self.program.dim, i]
                 e.steps[row] = self.ints[0, i] * steps
-
-
-def plan_numbers(plan: Plan, program: Program) -> np.ndarray:
-    """The kernel's numbers for each cell."""
-    return program.parameter_values(plan.values, plan.cells)
 
 
 def _collect(workers: list[_Worker], ensemble: Ensemble) -> None:

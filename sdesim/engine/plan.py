@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sdesim.core.ops import NUMPY
 from sdesim.dynamics.parameters import rebind, resolve
 from sdesim.engine.trace import Watch, all_parameters, bind
 from sdesim.observe.schedule import steps_of
-from sdesim.problems.laws import LAWS
+from sdesim.problems.laws import LAWS, Stable
 
 MAX_STEPS = 1 << 47
 MAX_CELLS = 1 << (63 - philox.PATH_BITS)
@@ -63,10 +63,10 @@ class Plan:
 
 
 def make_plan(
-    dynamics: Any, seen: Watch, x0: Any, n_paths: int, t_max: float | None, n_steps: int | None, seed: int,
+    dynamics: Any, seen: Watch, n_paths: int, t_max: float | None, n_steps: int | None, seed: int,
     start_path: int, vary: Mapping[str, Any] | None,
 ) -> Plan:
-    """Check every argument of a run and turn it into numbers.
+    """Check every argument of a run but x0 and turn it into numbers.
 
     Raises
     ------
@@ -94,13 +94,25 @@ def make_plan(
     moved, _, _ = bind(dynamics, seen, values)
     clock = np.broadcast_to(np.asarray(moved.clock, dtype=float), (cells,)).copy()
     steps = _horizon(clock, t_max, n_steps)
-    plan = Plan(
+    return Plan(
         dynamics, seen, n_paths, start_path, seed, grid, values, varied, clock, steps,
         _schedule(seen.record, clock), _schedule(seen.moments, clock),
-        _start(x0, dynamics.dim, cells, n_paths, start_path, seed),
+        np.empty((0, dynamics.dim)),
     )
-    _check_inside(plan)
-    return plan
+
+
+def with_start(plan: Plan, x0: Any) -> Plan:
+    """The plan with first states of all paths, which take memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If x0 is of another shape, not finite, or outside the region to be left.
+    """
+    states = _start(x0, plan.dynamics.dim, plan.cells, plan.n_paths, plan.start_path, plan.seed)
+    placed = replace(plan, x0=states)
+    _check_inside(placed)
+    return placed
 
 
 def _check_dimension(what: str, given: int | None, dim: int) -> None:
@@ -157,6 +169,8 @@ def _schedule(observer: Any, clock: np.ndarray) -> np.ndarray:
 def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: int) -> np.ndarray:
     """First states of all paths in all cells, (cells * n_paths, dim), from a value, an array or a law."""
     if isinstance(x0, tuple(LAWS.values())):
+        if dim > 1 and isinstance(x0, Stable) and x0.isotropic is None:
+            raise ValueError(f"x0={x0} in {dim} dimensions needs isotropic=True or False: the laws differ")
         ids = philox.path_id(np.repeat(np.arange(cells), n_paths), np.tile(start_path + np.arange(n_paths), cells))
         flat = [u for b in range(x0.rounds(dim).blocks) for u in philox.uniforms(seed, ids, philox.START, b)]
         return np.ascontiguousarray(np.stack(x0.draw(NUMPY, dim, flat)[0], axis=-1))

@@ -20,12 +20,9 @@ from sdesim.observe.step import Step
 
 
 def simulate(
-    plan: Plan, ensemble: Ensemble, todo: np.ndarray | None, stop: Callable[[], bool],
-    report: Callable[[Progress], None],
+    plan: Plan, ensemble: Ensemble, stop: Callable[[], bool], report: Callable[[Progress], None]
 ) -> bool:
-    """Run every cell of the plan to its end; unfinished paths of a stopped run start over when resumed."""
-    if todo is not None and len(todo) < plan.total:
-        raise ValueError("the reference engine cannot resume: use engine='native'")
+    """Run every cell of the plan from its start to its end."""
     progress = Progress(plan.total)
     for cell in range(plan.cells):
         if not _cell(plan, cell, ensemble, stop, report, progress):

@@ -357,7 +357,7 @@ def _check_belong(one: xr.Dataset, two: xr.Dataset) -> None:
         shared = "path" not in variable.dims and name not in one.sizes and not str(name).startswith("moment_")
         if shared and not variable.equals(two.variables[name]):
             raise ValueError(f"{_APART}: {name} differs")
-    for name in sorted(set(one.sizes) - {"path"}):
+    for name in set(one.sizes) - {"path"}:
         if one.sizes[name] != two.sizes[name] or not one[name].equals(two[name]):
             raise ValueError(f"{_APART}: their {name} differ")
     end = _start(one) + one.sizes["path"]
@@ -373,7 +373,7 @@ def _with_moments_of_all(joined: xr.Dataset, pieces: Sequence[xr.Dataset]) -> xr
     from sdesim.core.exactsum import merge
     from sdesim.engine.dataset import MOMENT_NAMES, moment_values
 
-    counts = sum(piece["moment_count"] for piece in pieces).values
+    counts = np.sum([piece["moment_count"].values for piece in pieces], axis=0)
     sums = merge([piece["moment_sums"].values for piece in pieces])
     values = moment_values(sums, counts, float(joined["moment_sums"].attrs["about"]))
     new = {"moment_count": counts, "moment_sums": sums}

@@ -16,7 +16,7 @@ from sdesim.engine import native, reference
 from sdesim.engine.dataset import attributes, dataset
 from sdesim.engine.ensemble import Ensemble, check_memory, new_ensemble
 from sdesim.engine.native import Progress, default_threads
-from sdesim.engine.plan import Plan, make_plan
+from sdesim.engine.plan import Plan, make_plan, with_start
 from sdesim.engine.progress import progress_bar
 from sdesim.engine.resume import check_resumable, restore
 from sdesim.engine.trace import Program, Watch, trace, watch
@@ -90,14 +90,17 @@ def run(
     began = time.perf_counter()
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}: {near(engine, ENGINES)}")
+    if engine == "reference" and resume is not None:
+        raise ValueError("the reference engine cannot resume: use engine='native'")
     threads = default_threads() if threads is None else count("threads", threads, least=1)
     if wall_time is not None:
         positive("wall_time", wall_time)
     seen = watch(observers)
-    plan = make_plan(dynamics, seen, x0, n_paths, t_max, n_steps, seed, start_path, vary)
+    plan = make_plan(dynamics, seen, n_paths, t_max, n_steps, seed, start_path, vary)
     describe = {"dynamics": repr(dynamics), "observers": repr(tuple(observers)), "fingerprint": _fingerprint(plan, x0)}
     todo = None if resume is None else check_resumable(resume, plan, describe["fingerprint"])
     need = check_memory(plan)
+    plan = with_start(plan, x0)
     program = _traced(dynamics, seen)
     ensemble = new_ensemble(plan, bridge=program.bridge)
     if resume is not None:
@@ -120,7 +123,7 @@ def _simulate(
     if todo is not None and not len(todo):
         return
     if engine == "reference":
-        reference.simulate(plan, ensemble, todo, stop, report)
+        reference.simulate(plan, ensemble, stop, report)
     else:
         native.simulate(plan, program, ensemble, todo, threads, stop, report)
 

@@ -14,6 +14,7 @@ import inspect
 import re
 
 from sdesim.core import elementary, exactsum, lanes
+from sdesim.engine.flow import flow_source
 from sdesim.engine.trace import Function, Program
 
 LANES, GROUP = 64, 16
@@ -40,7 +41,8 @@ def _helpers(moments: bool) -> str:
 
 
 def _functions(program: Program) -> list[str]:
-    return [_function(f, _used(f)) for f in program.functions.values()]
+    texts = [_function(f, _used(f)) for f in program.functions.values()]
+    return texts if program.basin is None else [*texts, flow_source(program.basin, _used(program.functions["slope"]))]
 
 
 def _used(function: Function) -> list[str]:
@@ -274,7 +276,11 @@ class _Kernel:
         lines += [f"if not ({' and '.join(f'abs({y}) < math.inf' for y in ys)}):", "    code = I64(3)"]
         if "inside" in self.p.functions:
             hit = f" or (get(flag, i) & {1 << s}) != 0" if self.p.bridge else ""
-            lines += [f"elif not {self.call('inside', ys, 'i')}{hit}:", "    code = I64(1)"]
+            outside = f"not {self.call('inside', ys, 'i')}"
+            if self.p.basin is not None:
+                numbers = [self.number(int(w[1:]), "i") for w in _used(self.p.functions["slope"])]
+                outside += f" and not in_basin({', '.join([*ys, *numbers])})"
+            lines += [f"elif {outside}{hit}:", "    code = I64(1)"]
             if self.p.bridge:
                 lines += _indent(self.cross(s), 1)
         lines += ["if code == 0:"]

@@ -15,8 +15,10 @@ from sdesim.core.ops import SYMBOLIC
 from sdesim.core.printing import Hoister, native_lines
 from sdesim.dynamics.parameters import parameters, rebind
 from sdesim.observe import bridge
+from sdesim.observe.basin import FlowBasin
 from sdesim.observe.first_exit import FirstExit
 from sdesim.observe.passages import Passages
+from sdesim.observe.regions import Ball, Interval
 from sdesim.observe.schedule import Moments, Record
 
 
@@ -83,6 +85,7 @@ class Program:
     bridge: bool
     check_finite: bool
     wells: int
+    basin: FlowBasin | None
     hoister: Hoister = field(compare=False)
     symbols: dict[str, sp.Symbol] = field(compare=False)
 
@@ -138,7 +141,9 @@ def trace(dynamics: Any, seen: Watch) -> Program:
     bounded = False
     if region is not None:
         make("inside", x, region.margins(SYMBOLIC, x))
-        bounded = not type(region).__name__ == "HalfSpace"
+        bounded = isinstance(region, Interval | Ball | FlowBasin)  # no infinite state lies inside
+        if isinstance(region, FlowBasin):
+            make("slope", x, region.gradient(SYMBOLIC, x))
     for j, core in enumerate(cores):
         make(f"core_{j}", x, core.margins(SYMBOLIC, x))
     uses_bridge = seen.exit is not None and seen.exit.uses_bridge(dynamics)
@@ -147,7 +152,8 @@ def trace(dynamics: Any, seen: Watch) -> Program:
         make("chance", [*x, *y, k], [bridge.probability(SYMBOLIC, moved, region, x, y, k)])
         make("crossing", [*x, *y, k, w, v], bridge.crossing(SYMBOLIC, moved, region, x, y, k, w, v))
     return Program(
-        d, m, steps, blocks, make.functions, uses_bridge, not bounded, len(cores), hoist, symbols
+        d, m, steps, blocks, make.functions, uses_bridge, not bounded, len(cores),
+        region if isinstance(region, FlowBasin) else None, hoist, symbols,
     )
 
 

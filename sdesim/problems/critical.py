@@ -35,6 +35,8 @@ def sign_changes(f: Function, left: np.ndarray, right: np.ndarray) -> np.ndarray
         middle = 0.5 * (start + high)
         same = np.sign(f(middle)) == after
         start, high = np.where(same, start, middle), np.where(same, middle, high)
+        if np.all((np.nextafter(low, end) == end) & (np.nextafter(start, high) == high)):
+            break
     return 0.5 * (end + start)
 
 

@@ -46,7 +46,7 @@ class Landscape:
     >>> well = Landscape("x**4/4 - x**2/2")
     >>> well.minima, well.maxima
     (array([-1.,  1.]), array([0.]))
-    >>> well.barriers[0, 1]
+    >>> float(well.barriers[0, 1])
     0.25
     """
 

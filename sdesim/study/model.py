@@ -232,18 +232,17 @@ def compare(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
     Dataset
         With the dimension `dynamics`; the attributes are those of the first, wall times are summed.
     """
-    import pandas as pd
-
-    names = pd.Index(list(runs), name="dynamics")
-    datasets = list(runs.values())
+    first = next(iter(runs.values()))
     ds = xr.concat(
-        datasets,
-        dim=names,
+        list(runs.values()),
+        dim="dynamics",
         data_vars="all",
         coords="minimal",
         compat="override",
         join="exact",
         combine_attrs="override",
     )
-    ds.attrs["wall_time"] = float(sum(float(d.attrs.get("wall_time", 0.0)) for d in datasets))
+    ds = ds[list(first.data_vars)].assign_coords(dynamics=("dynamics", list(runs)))
+    ds.attrs["dynamics"] = json.dumps({name: str(d.attrs.get("dynamics", "")) for name, d in runs.items()})
+    ds.attrs["wall_time"] = float(sum(float(d.attrs.get("wall_time", 0.0)) for d in runs.values()))
     return ds

@@ -69,22 +69,22 @@ def run_to_precision(
     _check(rel, n_paths, max_paths, options)
     deadline = math.inf if wall_time is None else time.monotonic() + wall_time
     first = int(options.pop("start_path", 0))
-    total = min(n_paths, max_paths)
+    n_paths = total = min(n_paths, max_paths)
     ds = run(dynamics, x0, total, start_path=first, wall_time=wall_time, **options)
     try:
         while "interrupted" not in status_counts(ds):
             width = _relative_half_width(exits.mean_exit_time(ds, level=level))
-            if width <= rel:
+            left = None if wall_time is None else deadline - time.monotonic()
+            if width <= rel or (left is not None and left <= 0):
                 return ds
-            needed = _needed(width, rel, total, max_paths)
+            if total == n_paths:
+                _refuse_impossible(width, rel, total, max_paths)
             if total >= max_paths:
                 warnings.warn(
                     f"reached {total} paths at a precision of {width:.3g}, asked {rel:g}", stacklevel=2
                 )
                 return ds
-            left = None if wall_time is None else max(deadline - time.monotonic(), 0.0)
-            if left == 0.0:
-                return ds
+            needed = min(math.ceil(MARGIN * total * (width / rel) ** 2), GROWTH * total, max_paths)
             more = run(dynamics, x0, needed - total, start_path=first + total, wall_time=left, **options)
             ds, total = concat([ds, more]), needed
     except KeyboardInterrupt:
@@ -92,8 +92,8 @@ def run_to_precision(
     return ds
 
 
-def _needed(width: float, rel: float, total: int, max_paths: int) -> int:
-    """Paths of the ensemble after the next round."""
+def _refuse_impossible(width: float, rel: float, total: int, max_paths: int) -> None:
+    """Raise if the first round shows that the wish is out of reach."""
     if not math.isfinite(width):
         raise ValueError(f"too few of {total} paths exited for an interval: simulate longer (t_max, n_steps)")
     predicted = total * (width / rel) ** 2
@@ -102,7 +102,6 @@ def _needed(width: float, rel: float, total: int, max_paths: int) -> int:
             f"rel={rel:g} needs about {predicted:.2g} paths, max_paths is {max_paths}: ask for rel="
             f"{width * math.sqrt(total / max_paths):.1g} or raise max_paths"
         )
-    return min(max(math.ceil(MARGIN * predicted), total + 1), GROWTH * total, max_paths)
 
 
 def _relative_half_width(estimate: Any) -> float:

@@ -9,6 +9,9 @@ import numpy as np
 import xarray as xr
 
 THEORY = "exit_time_theory"
+SHARES = "occupancy_theory"
+# Enough for a table and a figure: the error of a share is far below its statistical one.
+SHARE_RTOL, SHARE_NODES = 0.03, 1500
 
 
 def mean_exit_time(dynamics: Any, x0: Any, region: Any) -> Any | None:
@@ -80,15 +83,58 @@ def _constant_diffusion(sde: Any) -> float | None:
     return float(matrix[0])
 
 
+def occupancy(dynamics: Any, landscape: Any) -> Any | None:
+    """Long-run share of time in each well of a 1-D recursion on bounded states, else None."""
+    from sdesim.analysis import theory
+
+    if dynamics.dim != 1:
+        return None
+    try:
+        law = theory.chain_stationary_law(
+            dynamics, intervals=landscape.basins, rtol=SHARE_RTOL, max_nodes=SHARE_NODES
+        )
+    except (TypeError, ValueError):
+        return None
+    return law.interval_mass
+
+
 def with_theory(
-    ds: xr.Dataset, dynamics: Any, x0: Any, observers: Sequence[Any], vary: Mapping[str, Any] | None
+    ds: xr.Dataset, dynamics: Any, x0: Any, observers: Sequence[Any], vary: Mapping[str, Any] | None = None
 ) -> xr.Dataset:
-    """The dataset with the exact mean exit time as a variable, where there is one and nothing is swept."""
-    regions = [observer.region for observer in observers if hasattr(observer, "region")]
-    if vary or len(regions) != 1 or "exit_time" not in ds:
-        return ds
-    found = mean_exit_time(dynamics, x0, regions[0])
-    if found is None:
-        return ds
-    attributes = {"long_name": "mean exit time, theory", "units": "time", "method": found.method}
-    return ds.assign({THEORY: ((), float(np.ravel(found.value)[0]), attributes)})
+    """The dataset with what theory says as variables: mean exit time, long-run share of time in each well.
+
+    Over a grid only the exit times of SDEs are evaluated: an operator for every cell would take longer than
+    the simulation.
+    """
+    from sdesim.engine.trace import watch
+
+    seen = watch(observers)
+    if seen.passages is not None and not vary:
+        shares = occupancy(dynamics, seen.passages.landscape)
+        if shares is not None:
+            attributes = {"long_name": "share of time in the long run", "units": "1", "method": shares.method}
+            ds = ds.assign({SHARES: ("well", shares.value, attributes)})
+    if seen.exit is not None and (hasattr(dynamics, "sde") or not vary):
+        ds = _with_exit_times(ds, dynamics, x0, seen, vary or {})
+    return ds
+
+
+def _with_exit_times(
+    ds: xr.Dataset, dynamics: Any, x0: Any, seen: Any, vary: Mapping[str, Any]
+) -> xr.Dataset:
+    from sdesim.dynamics.parameters import resolve
+    from sdesim.engine.trace import all_parameters, bind
+
+    grid = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in vary.items()}
+    known = all_parameters(dynamics, seen)
+    shape = tuple(len(values) for values in grid.values())
+    times, method = np.full(shape, np.nan), ""
+    for cell in np.ndindex(shape):
+        values = {resolve(name, known): grid[name][i] for name, i in zip(grid, cell, strict=True)}
+        moved, region, _ = bind(dynamics, seen, values)
+        found = mean_exit_time(moved, x0, region)
+        if found is None:
+            return ds
+        times[cell], method = float(np.ravel(found.value)[0]), found.method
+    attributes = {"long_name": "mean exit time, theory", "units": "time", "method": method}
+    return ds.assign({THEORY: (tuple(grid), times, attributes)})

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sdesim.engine.results import status_counts
-from sdesim.study.reference import THEORY
+from sdesim.study.reference import SHARES, THEORY
 
 MAX_ROWS = 40
 HEADER = ("", "estimate", "95 % interval", "theory")
@@ -27,7 +27,7 @@ def table(ds: xr.Dataset) -> str:
         rows += _rows("mean exit time", estimate, ds.get(THEORY))
         notes = sorted({f"warning  {note}" for note in np.ravel(estimate.warning) if note})
     if "occupancy_time" in ds:
-        rows += _rows("share of time", occupancy(ds, level=0.95), ds.get("occupancy_theory"))
+        rows += _rows("share of time", occupancy(ds, level=0.95), ds.get(SHARES))
     lines = _aligned([HEADER, *rows[:MAX_ROWS]]) if rows else []
     if len(rows) > MAX_ROWS:
         lines.append(f"... and {len(rows) - MAX_ROWS} rows more in the dataset")
@@ -51,7 +51,8 @@ def _label(what: str, array: xr.DataArray, cell: tuple[int, ...]) -> str:
     places = []
     for dim, i in zip(array.dims, cell, strict=True):
         value = array[dim].values[i]
-        places.append(f"{dim} {value:.4g}" if isinstance(value, float) else f"{dim} {value}")
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        places.append(shown if dim == "dynamics" else f"{dim} {shown}")
     return f"{what} ({', '.join(places)})" if places else what
 
 

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sdesim.dynamics.integrators import EulerMaruyama
+from sdesim.dynamics.sde import SDE
 from sdesim.engine import results
 from sdesim.engine.results import Status
+from sdesim.engine.run import run
+from sdesim.observe.schedule import Moments
 
 
 def ensemble(start: int = 0, n: int = 50, seed: int = 7) -> xr.Dataset:
@@ -167,6 +171,15 @@ def test_pieces_join_to_the_whole_in_any_order() -> None:
 def test_runs_that_do_not_belong_together_are_refused(change, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         results.concat([ensemble(0, 20), change()])
+
+
+def test_moments_of_joined_runs_are_those_of_one_run() -> None:
+    def simulated(start: int, n: int) -> xr.Dataset:
+        chain = EulerMaruyama(SDE("-x", 1.0, variables=["x"]), dt=0.1)
+        return run(chain, 1.0, n, n_steps=20, observers=[Moments([0.5, 2.0])], seed=4, start_path=start)
+
+    joined = results.concat([simulated(0, 30), simulated(30, 70)])
+    xr.testing.assert_equal(joined, simulated(0, 100))
 
 
 def test_nothing_to_join_is_refused() -> None:

@@ -7,10 +7,12 @@ from sdesim.dynamics.integrators import EulerMaruyama
 from sdesim.dynamics.sde import SDE
 from sdesim.dynamics.sgd import SGD
 from sdesim.dynamics.wrappers import Truncated
+from sdesim.observe.first_exit import FirstExit
 from sdesim.observe.regions import Ball, Interval
 from sdesim.problems.landscape import Landscape
 from sdesim.problems.laws import Gaussian, Pareto, Stable
-from sdesim.study.reference import mean_exit_time
+from sdesim.study.model import Experiment
+from sdesim.study.reference import THEORY, mean_exit_time
 
 
 def test_gaussian_sde_on_the_line_has_the_quadrature() -> None:
@@ -41,3 +43,18 @@ def test_where_no_theory_holds_there_is_none() -> None:
     assert mean_exit_time(plane, [0.0, 0.0], Ball([0.0, 0.0], 1.0)) is None
     coordinatewise = SDE(["0", "0"], 1.0, noise=Stable(1.5, isotropic=False), variables=["x", "y"])
     assert mean_exit_time(EulerMaruyama(coordinatewise, dt=0.01), [0.0, 0.0], Ball([0.0, 0.0], 1.0)) is None
+
+
+def test_theory_of_every_cell_of_a_sweep_is_in_the_dataset() -> None:
+    sde = SDE("0", 1.0, variables=["x"])
+    watched = [FirstExit(Interval(-1, 1))]
+    ds = Experiment(
+        EulerMaruyama(sde, dt=0.05),
+        0.0,
+        20,
+        t_max=100.0,
+        observers=watched,
+        vary={"diffusion": [0.5, 1.0, 2.0]},
+    ).run(seed=1)
+    assert ds[THEORY].dims == ("diffusion",)
+    assert list(ds[THEORY].values) == pytest.approx([4.0, 1.0, 0.25])

@@ -1,0 +1,67 @@
+"""The benchmarks of sdesim: ``python benchmarks/run.py [--small] [--now] [section ...]``.
+
+Each section waits for a quiet machine, measures, and is merged into results.json and RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+import machine
+from table import FIGURES, load, store
+
+SECTIONS = {
+    "fixed": "fixed_horizon",
+    "exit": "well_exit",
+    "accuracy": "equal_accuracy",
+    "stable": "stable_noise",
+    "recursion": "clipped_recursion",
+    "muller_brown": "muller_brown",
+    "start": "start_up",
+    "memory": "resident_memory",
+    "order": "exit_order",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Benchmarks; without names, all sections.")
+    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
+    parser.add_argument("--small", action="store_true", help="small sizes, to try the scripts; nothing is written")
+    parser.add_argument("--now", action="store_true", help="do not wait for a quiet machine")
+    options = parser.parse_args(argv)
+    unknown = [name for name in options.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"unknown section {unknown[0]!r}: possible are {', '.join(SECTIONS)}")
+    machine.use_cores()
+    FIGURES.mkdir(exist_ok=True)
+    met = [_section(name, options) for name in options.sections or SECTIONS]
+    return 0 if all(met) else 1
+
+
+def _section(name: str, options: argparse.Namespace) -> bool:
+    """Measure one section; True when every bar is met."""
+    before = machine.wait_until_quiet(patience=0.0 if options.now or options.small else 300.0)
+    load_meter, began = machine.Load.start(), time.perf_counter()
+    rows, detail = importlib.import_module(SECTIONS[name]).measure(options.small)
+    conditions = {
+        "others_before": before,
+        "others_during": load_meter.others(),
+        "wall_s": time.perf_counter() - began,
+    }
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.1f}x {row.peer}"
+        print(f"{name:12s} {row.work:64s} {row.ours:9.4g} {row.unit:12s} {ratio:34s} {row.bar} {row.met}", flush=True)
+    print(f"{name:12s} {conditions}", flush=True)
+    if not options.small:
+        results = load()
+        results["machine"] = machine.describe()
+        results["sections"] = {key: results["sections"][key] for key in SECTIONS if key in results["sections"]}
+        store(results, name, rows, detail, conditions)
+    return all(row.met is not False for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""First exit of the well, every path followed to its exit, and how the cost grows with the exit times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import peers_jax
+from machine import THREADS
+from table import FIGURES, Row
+from timing import agree, alternate, within
+from well import DT, LEFT, SIGMA, START, chain, exits
+
+import sdesim as sd
+
+N = 65_536
+SIGMAS = (0.45, 0.5, 0.55, 0.6, 0.7, 0.85, 1.0, 1.4, 2.0)
+MASKED = (0.6, 0.7, 0.85, 1.0, 1.4, 2.0)
+
+
+def measure(small: bool = False) -> tuple[list[Row], dict[str, Any]]:
+    n = N // 16 if small else N
+    dynamics = chain()
+    timed = alternate(
+        {
+            "sdesim": lambda: exits(dynamics, n, None),
+            "JAX vmapped while_loop": peers_jax.exit_steps_vmapped(n, DT, SIGMA),
+            "JAX masked batch": peers_jax.exit_steps_masked(n, DT, SIGMA),
+        }
+    )
+    ds = timed["sdesim"].result
+    time = ds["exit_time"].values
+    exact = sd.theory.chain_exit_time(dynamics, START, LEFT)
+    detail: dict[str, Any] = {"timings": {name: t.summary() for name, t in timed.items()}, "agreement": {}}
+    detail["agreement"]["operator of the chain"] = within(
+        "mean exit time", time.mean() - exact.value, np.hypot(time.std() / np.sqrt(n), exact.error)
+    )
+    seconds = {name: t.median for name, t in timed.items()}
+    rows = []
+    for peer, bar in (("JAX vmapped while_loop", 80), ("JAX masked batch", 45)):
+        detail["agreement"][peer] = agree(peer, time, timed[peer].result * DT)
+        work = f"exit of the well, {n:,} paths, all exits, no correction"
+        rows.append(Row(work, "s", seconds["sdesim"], peer, seconds[peer], bar))
+    steps = float(ds["n_steps"].sum())
+    rows.append(Row("the same, per useful path-step", "ns", seconds["sdesim"] / steps * 1e9))
+    corrected = alternate({"sdesim": lambda: exits(dynamics, n, "bridge")})["sdesim"]
+    useful = float(corrected.result["n_steps"].sum())
+    rows.append(Row("the same with bridge correction, per useful path-step", "ns", corrected.median / useful * 1e9))
+    rows.append(_cost(n, detail))
+    return rows, detail
+
+
+def _cost(n: int, detail: dict[str, Any]) -> Row:
+    """Time against the sum of the exit times; the row is the slope of its logarithms."""
+    ours = np.array([_point(lambda s=s: exits(chain(sigma=s), n, None)["n_steps"].values) for s in SIGMAS])
+    masked = np.array([_point(peers_jax.exit_steps_masked(n, DT, s), rounds=1) for s in MASKED])
+    (slope, _), spread = np.polyfit(*np.log(ours.T), 1, cov=True)
+    error = float(np.sqrt(spread[0, 0]))
+    detail["cost"] = {"sigma": SIGMAS, "path_steps": ours[:, 0].tolist(), "seconds": ours[:, 1].tolist()}
+    detail["cost"] |= {"slope": float(slope), "slope_error": error}
+    detail["cost_masked"] = {"sigma": MASKED, "path_steps": masked[:, 0].tolist(), "seconds": masked[:, 1].tolist()}
+    detail["figures"] = {"cost.png": "Time of a run against the sum of the exit times of its paths"}
+    detail["remarks"] = [
+        f"Exits: over σ from {SIGMAS[0]} to {SIGMAS[-1]} the time of `sd.run` grows as the sum of the exit times to "
+        f"the power {slope:.3f} ± {error:.3f} (figure); the masked batch pays for its longest path."
+    ]
+    _draw(n, ours, masked)
+    return Row("exit of the well: power of the sum of exit times that the cost follows", "", float(slope))
+
+
+def _point(simulate: Any, rounds: int = 3) -> tuple[float, float]:
+    timed = alternate({"one": simulate}, rounds)["one"]
+    return float(np.sum(timed.result)), timed.median
+
+
+def _draw(n: int, ours: np.ndarray, masked: np.ndarray) -> None:
+    figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
+    axes.loglog(*masked.T, "s", color="C1", label="JAX, masked batch")
+    axes.loglog(*ours.T, "o", color="C0", label="sdesim")
+    rate = np.median(ours[:, 1] / ours[:, 0])
+    axes.loglog(ours[:, 0], rate * ours[:, 0], "-", color="C0", linewidth=0.8, label=f"{rate * 1e9:.2f} ns per path-step")
+    axes.set(xlabel="sum of the exit times [path-steps]", ylabel="wall time [s]")
+    axes.set_title(f"exit of the well, {n:,} paths, {THREADS} threads, σ from {SIGMAS[-1]} to {SIGMAS[0]}", fontsize="medium")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(FIGURES / "cost.png", dpi=150)
+    plt.close(figure)
