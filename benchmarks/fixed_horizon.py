@@ -30,8 +30,8 @@ def measure(small: bool = False) -> tuple[list[Row], dict[str, Any]]:
     rows += [_end_to_end(n) for n in CASES]
     detail["remarks"] = [
         "Fixed horizon: the same number of steps for all; times of `sd.run` include the dataset it returns. "
-        "1,024 paths run for 40,000 steps, so that a time per path-step is compared and not the cost of a call; "
-        f"what a call of {SHORT_STEPS} steps takes from end to end is in the rows without a bar."
+        "1,024 paths run for 40,000 steps, so that a time per path-step is compared and not the cost of a "
+        f"call; what a call of {SHORT_STEPS} steps takes from end to end is in the rows without a bar."
     ]
     return rows, detail
 
@@ -67,6 +67,7 @@ def _case(n: int, steps: int, detail: dict[str, Any]) -> list[Row]:
 
 
 def _end_to_end(n: int) -> Row:
-    timed = alternate({"sdesim": ours(n, SHORT_STEPS), "jax": peers_jax.fixed_horizon(n, SHORT_STEPS, DT, SIGMA)})
+    peer = peers_jax.fixed_horizon(n, SHORT_STEPS, DT, SIGMA)
+    timed = alternate({"sdesim": ours(n, SHORT_STEPS), "jax": peer})
     work = f"double well, one call: {n:,} paths × {SHORT_STEPS} steps"
     return Row(work, "ms", timed["sdesim"].median * 1e3, "JAX fori_loop", timed["jax"].median * 1e3)

@@ -60,9 +60,11 @@ class Load:
 
     @classmethod
     def start(cls) -> Load:
+        """Begin to watch."""
         return cls(time.perf_counter(), _busy_seconds(), _own_seconds())
 
     def others(self) -> float:
+        """Share of all cores taken by others since the start."""
         wall = (time.perf_counter() - self.began) * (os.cpu_count() or 1)
         return max(0.0, (_busy_seconds() - self.busy) - (_own_seconds() - self.own)) / max(wall, 1e-9)
 

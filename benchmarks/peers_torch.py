@@ -39,9 +39,11 @@ class DoubleWell(torch.nn.Module):
         self.sigma = sigma
 
     def f(self, t, y):
+        """Drift."""
         return y - y * y * y
 
     def g(self, t, y):
+        """Diffusion."""
         return torch.full_like(y, self.sigma)
 
 

@@ -29,7 +29,7 @@ SECTIONS = {
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Benchmarks; without names, all sections.")
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
-    parser.add_argument("--small", action="store_true", help="small sizes, to try the scripts; nothing is written")
+    parser.add_argument("--small", action="store_true", help="small sizes; nothing is written")
     parser.add_argument("--now", action="store_true", help="do not wait for a quiet machine")
     options = parser.parse_args(argv)
     unknown = [name for name in options.sections if name not in SECTIONS]
@@ -53,12 +53,14 @@ def _section(name: str, options: argparse.Namespace) -> bool:
     }
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.1f}x {row.peer}"
-        print(f"{name:12s} {row.work:64s} {row.ours:9.4g} {row.unit:12s} {ratio:34s} {row.bar} {row.met}", flush=True)
+        ours = f"{row.ours:.4g} {row.unit}"
+        print(f"{name:12s} {row.work:64s} {ours:24s} {ratio:34s} {row.bar} {row.met}", flush=True)
     print(f"{name:12s} {conditions}", flush=True)
     if not options.small:
         results = load()
         results["machine"] = machine.describe()
-        results["sections"] = {key: results["sections"][key] for key in SECTIONS if key in results["sections"]}
+        known = {**results["sections"], name: {}}
+        results["sections"] = {key: results["sections"].get(key, {}) for key in SECTIONS if key in known}
         store(results, name, rows, detail, conditions)
     return all(row.met is not False for row in rows)
 

@@ -22,7 +22,7 @@ class Row:
     ours, peers : float
         In `unit`; `peers` is None where a limit is to be kept.
     bar : float or None
-        Least ratio peers/ours; without a peer the largest (or with `least`, the smallest) value of ours; None: no bar.
+        Least ratio peers/ours; without a peer the largest (with `least`, the smallest) value of ours.
     """
 
     work: str
@@ -35,10 +35,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
+        """How many times as long the peer takes."""
         return None if self.peers is None else self.peers / self.ours
 
     @property
     def met(self) -> bool | None:
+        """Whether the bar is reached; None without a bar."""
         if self.bar is None:
             return None
         if self.ratio is not None:
@@ -55,8 +57,9 @@ def load() -> dict[str, Any]:
 def store(
     results: dict[str, Any], name: str, rows: Sequence[Row], detail: dict[str, Any], conditions: dict[str, Any]
 ) -> None:
-    """Merge one section into the results and write the JSON and the page."""
-    results["sections"][name] = {
+    """Put one section in its place in the results and write the JSON and the page."""
+    results["sections"].setdefault(name, {})
+    results["sections"][name] |= {
         "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "conditions": conditions,
         "rows": [{**asdict(r), "ratio": r.ratio, "met": r.met} for r in rows],
@@ -71,9 +74,9 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` (`python benchmarks/run.py [section ...]`). float64; competitors take turns in one "
-        "process on the same cores, compiled and warmed up before; medians of at least three repetitions. Before "
-        "a time counts, the means that both sides compute must agree within five standard errors.",
+        "Written by `make bench` (`python benchmarks/run.py [section ...]`). float64; competitors take turns in "
+        "one process on the same cores, compiled and warmed up before; medians of at least three repetitions. "
+        "Before a time counts, the means that both sides compute must agree within five standard errors.",
         "",
         "| work | ours | peer | ratio | bar | met |",
         "|---|---:|---:|---:|---:|:---:|",

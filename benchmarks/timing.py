@@ -23,6 +23,7 @@ class Timed:
 
     @property
     def median(self) -> float:
+        """Median of the seconds."""
         return statistics.median(self.seconds)
 
     def summary(self) -> dict[str, float]:

@@ -22,6 +22,4 @@ def chain(dt: float = DT, sigma: float = SIGMA) -> sd.EulerMaruyama:
 def exits(dynamics: sd.EulerMaruyama, n_paths: int, correction: str | None, seed: int = 0) -> xr.Dataset:
     """Every path followed to its exit."""
     watched = [sd.FirstExit(LEFT, correction=correction)]
-    return sd.run(
-        dynamics, START, n_paths, t_max=1e6, seed=seed, observers=watched, threads=THREADS, progress=False
-    )
+    return sd.run(dynamics, START, n_paths, t_max=1e6, seed=seed, observers=watched, threads=THREADS, progress=False)

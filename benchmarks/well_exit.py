@@ -46,7 +46,8 @@ def measure(small: bool = False) -> tuple[list[Row], dict[str, Any]]:
     rows.append(Row("the same, per useful path-step", "ns", seconds["sdesim"] / steps * 1e9))
     corrected = alternate({"sdesim": lambda: exits(dynamics, n, "bridge")})["sdesim"]
     useful = float(corrected.result["n_steps"].sum())
-    rows.append(Row("the same with bridge correction, per useful path-step", "ns", corrected.median / useful * 1e9))
+    work = "the same with bridge correction, per useful path-step"
+    rows.append(Row(work, "ns", corrected.median / useful * 1e9))
     rows.append(_cost(n, detail))
     return rows, detail
 
@@ -57,13 +58,14 @@ def _cost(n: int, detail: dict[str, Any]) -> Row:
     masked = np.array([_point(peers_jax.exit_steps_masked(n, DT, s), rounds=1) for s in MASKED])
     (slope, _), spread = np.polyfit(*np.log(ours.T), 1, cov=True)
     error = float(np.sqrt(spread[0, 0]))
-    detail["cost"] = {"sigma": SIGMAS, "path_steps": ours[:, 0].tolist(), "seconds": ours[:, 1].tolist()}
+    for name, sigma, points in (("cost", SIGMAS, ours), ("cost_masked", MASKED, masked)):
+        steps, seconds = points.T.tolist()
+        detail[name] = {"sigma": sigma, "path_steps": steps, "seconds": seconds}
     detail["cost"] |= {"slope": float(slope), "slope_error": error}
-    detail["cost_masked"] = {"sigma": MASKED, "path_steps": masked[:, 0].tolist(), "seconds": masked[:, 1].tolist()}
     detail["figures"] = {"cost.png": "Time of a run against the sum of the exit times of its paths"}
     detail["remarks"] = [
-        f"Exits: over σ from {SIGMAS[0]} to {SIGMAS[-1]} the time of `sd.run` grows as the sum of the exit times to "
-        f"the power {slope:.3f} ± {error:.3f} (figure); the masked batch pays for its longest path."
+        f"Exits: over σ from {SIGMAS[0]} to {SIGMAS[-1]} the time of `sd.run` grows as the sum of the exit times "
+        f"to the power {slope:.3f} ± {error:.3f} (figure); the masked batch pays for its longest path."
     ]
     _draw(n, ours, masked)
     return Row("exit of the well: power of the sum of exit times that the cost follows", "", float(slope))
@@ -79,9 +81,11 @@ def _draw(n: int, ours: np.ndarray, masked: np.ndarray) -> None:
     axes.loglog(*masked.T, "s", color="C1", label="JAX, masked batch")
     axes.loglog(*ours.T, "o", color="C0", label="sdesim")
     rate = np.median(ours[:, 1] / ours[:, 0])
-    axes.loglog(ours[:, 0], rate * ours[:, 0], "-", color="C0", linewidth=0.8, label=f"{rate * 1e9:.2f} ns per path-step")
+    label = f"{rate * 1e9:.2f} ns per path-step"
+    axes.loglog(ours[:, 0], rate * ours[:, 0], "-", color="C0", linewidth=0.8, label=label)
     axes.set(xlabel="sum of the exit times [path-steps]", ylabel="wall time [s]")
-    axes.set_title(f"exit of the well, {n:,} paths, {THREADS} threads, σ from {SIGMAS[-1]} to {SIGMAS[0]}", fontsize="medium")
+    title = f"exit of the well, {n:,} paths, {THREADS} threads, σ from {SIGMAS[-1]} to {SIGMAS[0]}"
+    axes.set_title(title, fontsize="medium")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(FIGURES / "cost.png", dpi=150)

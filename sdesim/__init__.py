@@ -9,6 +9,7 @@
 
 Public names are loaded when they are first used, so that the import is quick.
 """
+
 from __future__ import annotations
 
 import importlib

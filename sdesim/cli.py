@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(arguments)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         if not _deliberate(error):
             raise
         print(f"sdesim: {' '.join(str(error).split())}", file=sys.stderr)
@@ -237,8 +237,11 @@ def _finish(
     print(table(ds))
     print(f"dataset  {target}")
     interrupted = "interrupted" in results.status_counts(ds)
-    _write_figure(ds, target.with_suffix(".png"), None if interrupted else figure)
-    print(f"figure   {target.with_suffix('.png')}")
+    try:
+        _write_figure(ds, target.with_suffix(".png"), None if interrupted else figure)
+        print(f"figure   {target.with_suffix('.png')}")
+    except ValueError as error:  # nothing that can be drawn, every path having diverged: the dataset stays
+        print(f"figure   none: {error}")
     return INTERRUPTED if interrupted else 0
 
 

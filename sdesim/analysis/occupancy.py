@@ -27,7 +27,8 @@ def occupancy(ds: xr.Dataset, level: float = 0.95, wells: Sequence[int] | None =
     -------
     Estimate
         Over the wells unless they are added (and swept dims): mean over paths, which are independent, and
-        the Student interval of that mean, cut at 0 and 1. A single path has no interval: it is [0, 1].
+        the Student interval of that mean, cut at 0 and 1. Where no path differs (a well never visited) it
+        reaches to the binomial bound 1 - ((1 - level)/2)^(1/n); a single path has no interval: it is [0, 1].
 
     Raises
     ------
@@ -46,7 +47,8 @@ def occupancy(ds: xr.Dataset, level: float = 0.95, wells: Sequence[int] | None =
     mean = share.mean("path")
     freedom = np.maximum(n - 1, 1)
     half = stdtrit(freedom, (1 + level) / 2) * share.std("path", ddof=1) / np.sqrt(n)
-    half = half.where(n > 1, np.inf)
+    never = 1 - ((1 - level) / 2) ** (1 / np.maximum(n, 1))
+    half = half.where(half > 0, never).where(n > 1, 1.0)
     return Estimate(
         value=mean,
         low=(mean - half).clip(0, 1),

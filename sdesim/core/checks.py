@@ -1,4 +1,5 @@
 """Checks shared by every room: one clear line before any work starts."""
+
 from __future__ import annotations
 
 import difflib

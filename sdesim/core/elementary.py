@@ -5,6 +5,7 @@ Each function here is straight-line code that LLVM turns into vector instruction
 copied into every generated kernel, so it imports nothing of sdesim. Only contraction to fused multiply-add is
 allowed: the compensated sums below die under reassociation. NaN in, NaN out.
 """
+
 import math
 
 import numpy as np
@@ -24,24 +25,30 @@ LARGEST_ANGLE = 1.0e9  # beyond it the phase of a double is not worth resolving:
 @intrinsic
 def bits(typingctx, x):
     """The 64 bits of a double, as an integer."""
+
     def codegen(context, builder, sig, args):
         return builder.bitcast(args[0], ir.IntType(64))
+
     return types.int64(types.float64), codegen
 
 
 @intrinsic
 def from_bits(typingctx, n):
     """The double with the given 64 bits."""
+
     def codegen(context, builder, sig, args):
         return builder.bitcast(args[0], ir.DoubleType())
+
     return types.float64(types.int64), codegen
 
 
 @intrinsic
 def fma(typingctx, a, b, c):
     """a * b + c rounded once."""
+
     def codegen(context, builder, sig, args):
         return builder.fma(*args)
+
     return types.float64(types.float64, types.float64, types.float64), codegen
 
 
@@ -119,8 +126,10 @@ def log_unit(x):
     s = f / (2.0 + f)
     z = s * s
     z2 = z * z
-    odd = z * (6.666666666666735130e-01 + z2 * (2.857142874366239149e-01 + z2 * (
-        1.818357216161805012e-01 + z2 * 1.479819860511658591e-01)))
+    odd = z * (
+        6.666666666666735130e-01
+        + z2 * (2.857142874366239149e-01 + z2 * (1.818357216161805012e-01 + z2 * 1.479819860511658591e-01))
+    )
     even = z2 * (3.999999999940941908e-01 + z2 * (2.222219843214978396e-01 + z2 * 1.531383769920937332e-01))
     p = odd + even
     half = 0.5 * f * f
@@ -151,9 +160,10 @@ def fast_sum(a, b):
 
 
 @exact
-def log_double(x):
-    """log(x) of a normal positive x as a sum of two doubles, relative error about 2**-66."""
+def log_double(x, halvings):
+    """log(x / 2**halvings) of a normal positive x as a sum of two doubles, relative error about 2**-66."""
     f, e = split_log(x)
+    e = e - halvings
     d = 2.0 + f
     d_low = f - (d - 2.0)
     inverse = 1.0 / d
@@ -186,10 +196,7 @@ def log_double(x):
 def lane_pow_positive(a, y):
     """a**y for a >= 0; NaN wherever an argument is NaN; 0**0 = 1."""
     tiny = a < 2.2250738585072014e-308
-    hi, low = log_double(a * 18014398509481984.0 if tiny else a)
-    hi2, low2 = fast_sum(hi, low - 37.42994775023705)
-    hi = hi2 if tiny else hi
-    low = low2 if tiny else low
+    hi, low = log_double(a * 18014398509481984.0 if tiny else a, 54.0 if tiny else 0.0)
     y_cut = y if abs(y) < 1e18 else math.copysign(1e18, y)
     p, p_low = two_product(hi, y_cut)
     p_low = fma(low, y_cut, p_low)
@@ -258,11 +265,13 @@ def sincos_turn(t):
     z = r * r
     z2 = z * z
     p = (8.33333333332248946124e-03 - z * 1.98412698298579493134e-04) + z2 * (
-        (2.75573137070700676789e-06 - z * 2.50507602534068634195e-08) + z2 * 1.58969099521155010221e-10)
+        (2.75573137070700676789e-06 - z * 2.50507602534068634195e-08) + z2 * 1.58969099521155010221e-10
+    )
     p = z * p - 1.66666666666666324348e-01
     c = (4.16666666666666019037e-02 - z * 1.38888888888741095749e-03) + z2 * (
-        (2.48015872894767294178e-05 - z * 2.75573143513906633035e-07) + z2 * (
-            2.08757232129817482790e-09 - z * 1.13596475577881948265e-11))
+        (2.48015872894767294178e-05 - z * 2.75573143513906633035e-07)
+        + z2 * (2.08757232129817482790e-09 - z * 1.13596475577881948265e-11)
+    )
     c = z * c - 0.5
     return quadrant(r + (r * z) * p, 1.0 + z * c, k)
 

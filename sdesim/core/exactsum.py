@@ -5,6 +5,7 @@ fixed-point number that spans every double; nothing is lost, so the sum over pat
 and thread count (Kulisch's accumulator). Each integer has 31 spare bits: two thousand million additions before the
 carries must be resolved.
 """
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -52,7 +53,7 @@ def exact_value(limbs: np.ndarray) -> Fraction:
 
 def merge(sums: list[np.ndarray]) -> np.ndarray:
     """The sum of several accumulators, carries resolved so that it can be added to again."""
-    total = np.sum(sums, axis=0, dtype=np.int64)
+    total = np.array(np.stack(sums).sum(axis=0), dtype=np.int64)
     for limb in range(LIMBS - 1):
         carry = total[..., limb] >> 32
         total[..., limb] -= carry << 32

@@ -4,6 +4,7 @@ Lane arrays live on the stack, where LLVM can prove that they do not overlap; th
 them become vector code. Like `elementary`, the text of this module is copied into every generated kernel: it may
 use the names of `elementary`, which stands above it there, and nothing else of sdesim.
 """
+
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -23,6 +24,7 @@ def float_lanes(typingctx, n):
         room = cgutils.alloca_once(builder, ir.DoubleType(), size=size)
         room.align = 64
         return room
+
     return types.CPointer(types.float64)(n), codegen
 
 
@@ -35,33 +37,40 @@ def int_lanes(typingctx, n):
         room = cgutils.alloca_once(builder, ir.IntType(64), size=size)
         room.align = 64
         return room
+
     return types.CPointer(types.int64)(n), codegen
 
 
 @intrinsic
 def get(typingctx, lanes, i):
     """The value in lane i."""
+
     def codegen(context, builder, sig, args):
         return builder.load(builder.gep(args[0], [args[1]]))
+
     return lanes.dtype(lanes, types.int64), codegen
 
 
 @intrinsic
 def put(typingctx, lanes, i, value):
     """Store a value in lane i."""
+
     def codegen(context, builder, sig, args):
         builder.store(args[2], builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
+
     return types.void(lanes, types.int64, lanes.dtype), codegen
 
 
 @intrinsic
 def full_width(typingctx):
     """Ask LLVM for the widest vectors in the calling function: on AVX-512 they are 1.7 times as fast here."""
+
     def codegen(context, builder, sig, args):
         attributes = builder.function.attributes
         set.add(attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
+
     return types.void(), codegen
 
 

@@ -4,6 +4,7 @@ A step of a dynamics, a variate and a region are each written once over `ops`. O
 expressions, from which the native engine prints compiled code; on `NUMPY` they run on arrays, paths first,
 and are the slow, obvious reference. Every function propagates NaN.
 """
+
 from __future__ import annotations
 
 import math

@@ -9,6 +9,7 @@ The layout is fixed, so that a result never depends on batches, threads or resum
 `path` carries the cell of a parameter grid in its upper bits, see `path_id`. Two words make one uniform on (0, 1),
 (n + 1/2) / 2**52 with n of 52 bits: symmetric about 1/2 without rounding, never 0 or 1, smallest value 2**-53.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -3,9 +3,10 @@
 Every function is printed as a call into `elementary`. Subexpressions that hold parameters only are taken out and
 become numbers that the kernel receives: a new parameter value never recompiles, and sqrt(dt) is not taken per step.
 """
+
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,21 @@ from sdesim.core.program import TINY
 
 LARGEST_PRODUCT_POWER = 32
 FUNCTIONS = {
-    "exp": "lane_exp", "log": "lane_log", "sin": "lane_sin", "cos": "lane_cos", "tan": "lane_tan",
-    "sinh": "lane_sinh", "cosh": "lane_cosh", "tanh": "lane_tanh", "Abs": "lane_abs", "sign": "lane_sign",
-    "lane_sin_turn": "lane_sin_turn", "lane_cos_turn": "lane_cos_turn", "lane_min": "lane_min",
-    "lane_max": "lane_max", "lane_select": "lane_select",
+    "exp": "lane_exp",
+    "log": "lane_log",
+    "sin": "lane_sin",
+    "cos": "lane_cos",
+    "tan": "lane_tan",
+    "sinh": "lane_sinh",
+    "cosh": "lane_cosh",
+    "tanh": "lane_tanh",
+    "Abs": "lane_abs",
+    "sign": "lane_sign",
+    "lane_sin_turn": "lane_sin_turn",
+    "lane_cos_turn": "lane_cos_turn",
+    "lane_min": "lane_min",
+    "lane_max": "lane_max",
+    "lane_select": "lane_select",
 }
 NUMPY_FORMS = {
     "lane_min": np.minimum, "lane_max": np.maximum, "lane_select": lambda c, a, b: np.where(c > 0, a, b),
@@ -34,6 +46,7 @@ class Hoister:
     def __init__(self, parameters: Iterable[sp.Symbol]) -> None:
         self.parameters = frozenset(parameters)
         self.names: dict[sp.Expr, sp.Symbol] = {}
+        self._compute: Callable[..., Any] | None = None
 
     def _name(self, expr: sp.Expr) -> sp.Symbol:
         if expr not in self.names:
@@ -61,7 +74,9 @@ class Hoister:
         symbols = list(numbers)
         out = np.empty((len(self.names), cells))
         if self.names:
-            compute = sp.lambdify(symbols, list(self.names), [NUMPY_FORMS, "numpy"])
+            if self._compute is None:
+                self._compute = sp.lambdify(symbols, list(self.names), [NUMPY_FORMS, "numpy"])
+            compute = self._compute
             with np.errstate(all="ignore"):
                 for row, value in enumerate(compute(*(np.asarray(numbers[s], dtype=float) for s in symbols))):
                     out[row] = value
@@ -140,7 +155,8 @@ def _number(expr: sp.Expr) -> str:
 
 
 def _sum(expr: sp.Expr) -> str:
-    plus, minus = [], []
+    plus: list[str] = []
+    minus: list[str] = []
     for term in expr.as_ordered_terms():
         negative = term.could_extract_minus_sign() and not term.is_Add
         (minus if negative else plus).append(native(-term if negative else term))

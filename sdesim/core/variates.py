@@ -4,6 +4,7 @@ Every function takes uniforms on (0, 1) with 53 bits, (n + 1/2) / 2**53, so that
 is reached and right: the tails live in the last bits. Printed by the native engine and run on arrays they give
 the same numbers up to rounding.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Integrators: an SDE and a step become a Markov chain with a clock."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ class EulerMaruyama:
 
     def __post_init__(self) -> None:
         if not isinstance(self.sde, SDE):
-            raise TypeError(f"EulerMaruyama integrates an SDE, got {type(self.sde).__name__}: write SDE(drift, diffusion)")
+            raise TypeError(
+                f"EulerMaruyama integrates an SDE, got {type(self.sde).__name__}: write SDE(drift, diffusion)"
+            )
         positive("dt", self.dt)
         count("substeps", self.substeps, least=1)
         if self.substeps > 1 and isinstance(self.noise, Stable) and self.noise.isotropic and self.sde.noise_dim > 1:
@@ -52,18 +55,22 @@ class EulerMaruyama:
 
     @property
     def dim(self) -> int:
+        """Number of coordinates d."""
         return self.sde.dim
 
     @property
     def variables(self) -> tuple[str, ...]:
+        """Names of the coordinates, in order."""
         return self.sde.variables or ()
 
     @property
     def params(self) -> dict[str, Any]:
+        """Values of the formulas' parameters."""
         return dict(self.sde.params)
 
     @property
     def noise(self) -> Law:
+        """Law of the driving noise."""
         return self.sde.noise
 
     @property
@@ -88,6 +95,8 @@ class EulerMaruyama:
     def normal_variance(self, ops: Ops, x: Any, k: Any, normal: list[Any]) -> Any:
         """Variance of one step's noise along a unit vector, |b(x, t)ᵀ n|² scale² dt (Gaussian noise)."""
         _, diffusion = self.sde.coefficients(ops, x, k * self.dt)
+        if self.sde.diffusion_kind == "scalar":  # the same in every direction
+            return diffusion[0][0] * diffusion[0][0] * (self.dt * self.noise.variance)
         along = [sum(n * diffusion[i][j] for i, n in enumerate(normal)) for j in range(self.sde.noise_dim)]
         return sum(a * a for a in along) * (self.dt * self.noise.variance)
 

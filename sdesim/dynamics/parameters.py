@@ -4,6 +4,7 @@ A dynamics is a tree of frozen dataclasses. Its numbers are addressed by dotted 
 that is unambiguous, by the last part alone ("alpha"). Rebinding returns a copy of the tree with other values in place:
 numbers for a sweep, symbols for tracing, arrays over paths for the reference engine.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -76,9 +77,7 @@ def short_names(known: Mapping[str, Any]) -> dict[str, str]:
 def structure(node: Any) -> Any:
     """Everything about a tree but the values of its parameters, as something hashable."""
     if dataclasses.is_dataclass(node) or isinstance(node, tuple):
-        inner = tuple(
-            (name, "#" if is_number(value) else structure(value)) for name, value in _children(node)
-        )
+        inner = tuple((name, "#" if is_number(value) else structure(value)) for name, value in _children(node))
         inner += tuple((name, repr(getattr(node, name))) for name in getattr(node, "structure", ()))
         return type(node).__name__, inner
     if isinstance(node, Mapping):

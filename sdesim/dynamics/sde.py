@@ -1,4 +1,5 @@
 """Stochastic differential equations dX = a(X, t) dt + b(X, t) dL, L Brownian motion or a stable process."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ class SDE:
 
     @property
     def diffusion_kind(self) -> str:
-        """"scalar" (one factor for every coordinate), "diagonal" or "matrix"."""
+        """One of "scalar" (one factor for every coordinate), "diagonal" and "matrix"."""
         d, m = self.dim, self.noise_dim
         if d != m or any(self.diffusion[i][j] != 0 for i in range(d) for j in range(m) if i != j):
             return "matrix"

@@ -1,4 +1,5 @@
 """Stochastic gradient descent on a landscape: the discrete recursion, with any law of gradient noise."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -40,7 +41,9 @@ class SGD:
             raise TypeError(f"SGD runs on a Landscape, got {type(self.landscape).__name__}: write Landscape(formula)")
         positive("lr", self.lr)
         if not isinstance(self.noise, tuple(LAWS.values())):
-            raise TypeError(f"noise must be a law, got {self.noise!r}: one of {', '.join(c.__name__ for c in LAWS.values())}")
+            raise TypeError(
+                f"noise must be a law, got {self.noise!r}: one of {', '.join(c.__name__ for c in LAWS.values())}"
+            )
         if isinstance(self.noise, Stable) and self.dim > 1 and self.noise.isotropic is None:
             raise ValueError(f"Stable noise in {self.dim} dimensions needs isotropic=True or False: the laws differ")
         unknown = sorted(set(self.params) - set(self.landscape.params))
@@ -55,18 +58,22 @@ class SGD:
 
     @property
     def dim(self) -> int:
+        """Number of coordinates d."""
         return self.landscape.dim
 
     @property
     def variables(self) -> tuple[str, ...]:
+        """Names of the coordinates, in order."""
         return self.landscape.variables
 
     @property
     def noise_dim(self) -> int:
+        """Variates drawn per step."""
         return self.dim
 
     @property
     def continuous(self) -> bool:
+        """False: between two steps there is no path that could cross a boundary."""
         return False
 
     def step(self, ops: Ops, x: Any, z: Any, k: Any) -> Any:
@@ -74,4 +81,6 @@ class SGD:
         slope = self.landscape.gradient
         args = [*slope.variables, *self.params]
         gradient = ops_function(slope.exprs, args)(ops, *ops.split(x), *self.params.values())
-        return ops.stack([xi - self.lr * (g - zi) for xi, g, zi in zip(ops.split(x), gradient, ops.split(z), strict=True)])
+        return ops.stack(
+            [xi - self.lr * (g - zi) for xi, g, zi in zip(ops.split(x), gradient, ops.split(z), strict=True)]
+        )

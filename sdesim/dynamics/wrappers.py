@@ -1,4 +1,5 @@
 """Dynamics made from dynamics: steps cut in length, states kept in a region."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,7 +7,6 @@ from typing import Any
 
 from sdesim.core.checks import positive
 from sdesim.core.ops import Ops
-
 
 # What a wrapper has from the dynamics inside it; everything else (a crossing law, say) it has not.
 PASSED_ON = frozenset({"clock", "dim", "variables", "params", "noise", "noise_dim"})
@@ -78,7 +78,8 @@ class Projected:
         _check_dynamics(self)
         if not hasattr(self.region, "project"):
             raise TypeError(
-                f"Projected needs an Interval or a Ball, got {type(self.region).__name__}: it has no nearest point formula"
+                f"Projected needs an Interval or a Ball, whose nearest point has a formula, "
+                f"got {type(self.region).__name__}"
             )
         if self.region.dim not in (None, self.dim):
             raise ValueError(f"the region has dimension {self.region.dim}, the dynamics {self.dim}")

@@ -1,4 +1,5 @@
 """Compiled kernels on disk: one self-contained file each, named by what it depends on, never rewritten."""
+
 from __future__ import annotations
 
 import hashlib

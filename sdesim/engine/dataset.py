@@ -1,4 +1,5 @@
 """From the arrays of a run to a labelled dataset."""
+
 from __future__ import annotations
 
 import datetime
@@ -19,7 +20,8 @@ from sdesim.dynamics.parameters import short_names
 from sdesim.engine.ensemble import Ensemble
 from sdesim.engine.plan import Plan
 from sdesim.engine.results import SCHEMA_VERSION, Status
-from sdesim.observe.schedule import POWERS
+from sdesim.observe.passages import Passages
+from sdesim.observe.schedule import POWERS, Moments
 
 TIME_UNITS = "time"
 MOMENT_NAMES = ("mean", "variance", "third", "fourth")
@@ -41,12 +43,16 @@ def dataset(plan: Plan, ensemble: Ensemble, attrs: dict[str, Any]) -> xr.Dataset
         make.per_path("exit_time", time, units=TIME_UNITS, long_name="first exit time")
         make.state("exit_state", np.where(exited[:, None], e.state, np.nan), "state at the first exit")
     if seen.record is not None:
-        make.coords["time"] = ("time", np.array(seen.record.times), {"units": TIME_UNITS, "long_name": "time"})
+        make.coords["time"] = (
+            "time",
+            np.array(seen.record.times),
+            {"units": TIME_UNITS, "long_name": "time"},
+        )
         make.state("state", e.record, "state", extra=("time",))
     if seen.moments is not None:
-        _moments(make, plan, e)
+        _moments(make, plan, e, seen.moments)
     if seen.passages is not None:
-        _passages(make, plan, e)
+        _passages(make, plan, e, seen.passages)
     return xr.Dataset(make.variables, make.coords, {**attrs, "n_paths": plan.n_paths})
 
 
@@ -88,7 +94,8 @@ def central_moments(sums: np.ndarray, count: int, about: float) -> np.ndarray:
     central = (m1, m2 - m1**2, m3 - 3 * m1 * m2 + 2 * m1**3, m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4)
     known = np.logical_and.accumulate([m < LARGEST_MEAN for m in means])
     values = np.array([_rounded(c) if k else lost for c, k, lost in zip(central, known, TOO_LARGE, strict=True)])
-    return values + [about, 0, 0, 0]
+    values[0] += about
+    return values
 
 
 def _rounded(value: Fraction) -> float:
@@ -98,11 +105,14 @@ def _rounded(value: Fraction) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _moments(make: _Maker, plan: Plan, e: Ensemble) -> None:
+def _moments(make: _Maker, plan: Plan, e: Ensemble, observer: Moments) -> None:
     """Exact sums become moments; the sums stay, so that joined runs give the moments of all their paths."""
-    observer = plan.watch.moments
     times, d = len(observer.times), plan.dynamics.dim
-    make.coords["moment_time"] = ("moment_time", np.array(observer.times), {"units": TIME_UNITS, "long_name": "time"})
+    make.coords["moment_time"] = (
+        "moment_time",
+        np.array(observer.times),
+        {"units": TIME_UNITS, "long_name": "time"},
+    )
     counts = e.moment_count.reshape(plan.cells, times)
     sums = e.moment_sums.reshape(plan.cells, times, d, POWERS, -1)
     axis = ("moment_time",)
@@ -125,17 +135,26 @@ def moment_values(sums: np.ndarray, counts: np.ndarray, about: float) -> np.ndar
     return out
 
 
-def _passages(make: _Maker, plan: Plan, e: Ensemble) -> None:
-    observer = plan.watch.passages
+def _passages(make: _Maker, plan: Plan, e: Ensemble, observer: Passages) -> None:
     minima = np.asarray(observer.landscape.minima)
     make.coords["well"] = ("well", minima if minima.ndim == 1 else np.arange(len(minima)),
                            {"units": "state", "long_name": "minimum of the well"})  # fmt: skip
-    make.coords["to_well"] = ("to_well", make.coords["well"][1], {"units": "state", "long_name": "minimum of the next well"})
+    make.coords["to_well"] = (
+        "to_well",
+        make.coords["well"][1],
+        {"units": "state", "long_name": "minimum of the next well"},
+    )
     clock = np.repeat(plan.clock, plan.n_paths)
     occupied = e.occupancy.copy()
     going = np.flatnonzero((e.status == Status.INTERRUPTED) & (e.well >= 0))
     occupied[going, e.well[going]] += (e.steps - e.since)[going]
-    make.per_path("occupancy_time", occupied * clock[:, None], ("well",), units=TIME_UNITS, long_name="time in each well")
+    make.per_path(
+        "occupancy_time",
+        occupied * clock[:, None],
+        ("well",),
+        units=TIME_UNITS,
+        long_name="time in each well",
+    )
     make.per_path("transitions", e.transitions, ("well", "to_well"), units="1", long_name="passages between wells")
     make.per_path("n_passages", e.passed, units="1", long_name="passages made")
     time = np.where(e.passage_step >= 0, e.passage_step * clock[:, None], np.nan)
@@ -175,7 +194,12 @@ def git_commit() -> str:
     """Commit of the folder the program runs in, "" outside a repository."""
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path.cwd(), capture_output=True, text=True, timeout=2, check=False
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path.cwd(),
+            capture_output=True,
+            text=True,
+            timeout=2,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,4 +1,5 @@
 """The arrays of a run: what every path has become so far."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -45,13 +46,19 @@ def new_ensemble(plan: Plan, *, bridge: bool) -> Ensemble:
     capacity = passages.capacity if passages else 0
     n_times = plan.moment_steps.size
     return Ensemble(
-        state=plan.x0, steps=np.zeros(n, np.int64), status=np.full(n, 4, np.int8),
+        state=plan.x0,
+        steps=np.zeros(n, np.int64),
+        status=np.full(n, 4, np.int8),
         exit_time=np.full(n if bridge else 0, np.nan),
         record=np.full((n if plan.watch.record else 0, plan.record_steps.shape[1], d), np.nan),
-        moment_sums=np.zeros((n_times, d, POWERS, LIMBS), np.int64), moment_count=np.zeros(n_times, np.int64),
-        well=np.full(rows, -1, np.int64), since=np.zeros(rows, np.int64),
-        occupancy=np.zeros((rows, wells), np.int64), transitions=np.zeros((rows, wells, wells), np.int64),
-        passed=np.zeros(rows, np.int64), passage_step=np.full((rows, capacity), -1, np.int64),
+        moment_sums=np.zeros((n_times, d, POWERS, LIMBS), np.int64),
+        moment_count=np.zeros(n_times, np.int64),
+        well=np.full(rows, -1, np.int64),
+        since=np.zeros(rows, np.int64),
+        occupancy=np.zeros((rows, wells), np.int64),
+        transitions=np.zeros((rows, wells, wells), np.int64),
+        passed=np.zeros(rows, np.int64),
+        passage_step=np.full((rows, capacity), -1, np.int64),
         passage_to=np.full((rows, capacity), -1, np.int64),
     )
 

@@ -1,4 +1,5 @@
 """The compiled test of a basin in several dimensions: follow the gradient flow until a minimum captures it."""
+
 from __future__ import annotations
 
 from sdesim.observe.basin import MAX_STRIDES, FlowBasin

@@ -1,4 +1,5 @@
 """The native engine: compiled lanes on every core, fed from one queue of paths."""
+
 from __future__ import annotations
 
 import os
@@ -57,8 +58,13 @@ def default_threads() -> int:
 
 
 def simulate(
-    plan: Plan, program: Program, ensemble: Ensemble, todo: np.ndarray | None, threads: int,
-    stop: Callable[[], bool], report: Callable[[Progress], None],
+    plan: Plan,
+    program: Program,
+    ensemble: Ensemble,
+    todo: np.ndarray | None,
+    threads: int,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
 ) -> bool:
     """Run the rows in `todo` (all, if None) to their ends; returns True unless it was stopped.
 
@@ -96,7 +102,7 @@ def simulate(
         futures = [pool.submit(w.work) for w in workers]
         try:
             while True:
-                done, waiting = wait(futures, timeout=0.1)
+                _, waiting = wait(futures, timeout=0.1)
                 if not waiting or ask():
                     break
         except KeyboardInterrupt:
@@ -123,8 +129,17 @@ class _Worker:
     """Lanes of one thread, which persist between calls of the kernel."""
 
     def __init__(
-        self, plan: Plan, program: Program, ensemble: Ensemble, kernel: Callable[..., None], rows: np.ndarray,
-        queue: _Queue, width: int, halt: threading.Event, par: np.ndarray, lane_rows: tuple[int, int],
+        self,
+        plan: Plan,
+        program: Program,
+        ensemble: Ensemble,
+        kernel: Callable[..., None],
+        rows: np.ndarray,
+        queue: _Queue,
+        width: int,
+        halt: threading.Event,
+        par: np.ndarray,
+        lane_rows: tuple[int, int],
     ) -> None:
         self.plan, self.program, self.ensemble, self.kernel, self.rows = plan, program, ensemble, kernel, rows
         self.queue, self.width, self.halt, self.par = queue, width, halt, par
@@ -151,11 +166,38 @@ class _Worker:
         plan, e = self.plan, self.ensemble
         about = plan.watch.moments.about if plan.watch.moments else 0.0
         self.kernel(
-            np.uint64(plan.seed & MASK), np.uint64(plan.seed >> 32), plan.n_paths, plan.start_path, self.rows,
-            self.cursor, self.width, drain, rounds, self.floats, self.ints, self.counters,
-            self.par, plan.n_steps, e.state, e.steps, e.status, e.exit_time, plan.clock, plan.record_steps, e.record,
-            plan.moment_steps, self.moment_sums, self.moment_count, about, e.well, e.since, e.occupancy,
-            e.transitions, e.passed, e.passage_step, e.passage_to,
+            np.uint64(plan.seed & MASK),
+            np.uint64(plan.seed >> 32),
+            plan.n_paths,
+            plan.start_path,
+            self.rows,
+            self.cursor,
+            self.width,
+            drain,
+            rounds,
+            self.floats,
+            self.ints,
+            self.counters,
+            self.par,
+            plan.n_steps,
+            e.state,
+            e.steps,
+            e.status,
+            e.exit_time,
+            plan.clock,
+            plan.record_steps,
+            e.record,
+            plan.moment_steps,
+            self.moment_sums,
+            self.moment_count,
+            about,
+            e.well,
+            e.since,
+            e.occupancy,
+            e.transitions,
+            e.passed,
+            e.passage_step,
+            e.passage_to,
         )
 
     def _settle(self) -> None:

@@ -1,4 +1,5 @@
 """What a run will do, checked and in numbers, before anything is computed."""
+
 from __future__ import annotations
 
 import itertools
@@ -15,7 +16,7 @@ from sdesim.core.ops import NUMPY
 from sdesim.dynamics.parameters import rebind, resolve
 from sdesim.engine.trace import Watch, all_parameters, bind
 from sdesim.observe.schedule import steps_of
-from sdesim.problems.laws import LAWS, Stable
+from sdesim.problems.laws import Law, Stable
 
 MAX_STEPS = 1 << 47
 MAX_CELLS = 1 << (63 - philox.PATH_BITS)
@@ -50,6 +51,7 @@ class Plan:
 
     @property
     def cells(self) -> int:
+        """Number of cells of the grid."""
         return len(self.clock)
 
     @property
@@ -63,8 +65,14 @@ class Plan:
 
 
 def make_plan(
-    dynamics: Any, seen: Watch, n_paths: int, t_max: float | None, n_steps: int | None, seed: int,
-    start_path: int, vary: Mapping[str, Any] | None,
+    dynamics: Any,
+    seen: Watch,
+    n_paths: int,
+    t_max: float | None,
+    n_steps: int | None,
+    seed: int,
+    start_path: int,
+    vary: Mapping[str, Any] | None,
 ) -> Plan:
     """Check every argument of a run but x0 and turn it into numbers.
 
@@ -95,8 +103,18 @@ def make_plan(
     clock = np.broadcast_to(np.asarray(moved.clock, dtype=float), (cells,)).copy()
     steps = _horizon(clock, t_max, n_steps)
     return Plan(
-        dynamics, seen, n_paths, start_path, seed, grid, values, varied, clock, steps,
-        _schedule(seen.record, clock), _schedule(seen.moments, clock),
+        dynamics,
+        seen,
+        n_paths,
+        start_path,
+        seed,
+        grid,
+        values,
+        varied,
+        clock,
+        steps,
+        _schedule(seen.record, clock),
+        _schedule(seen.moments, clock),
         np.empty((0, dynamics.dim)),
     )
 
@@ -168,7 +186,7 @@ def _schedule(observer: Any, clock: np.ndarray) -> np.ndarray:
 
 def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: int) -> np.ndarray:
     """First states of all paths in all cells, (cells * n_paths, dim), from a value, an array or a law."""
-    if isinstance(x0, tuple(LAWS.values())):
+    if isinstance(x0, Law):
         if dim > 1 and isinstance(x0, Stable) and x0.isotropic is None:
             raise ValueError(f"x0={x0} in {dim} dimensions needs isotropic=True or False: the laws differ")
         ids = philox.path_id(np.repeat(np.arange(cells), n_paths), np.tile(start_path + np.arange(n_paths), cells))
@@ -181,7 +199,7 @@ def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: i
     if not np.all(np.isfinite(given)):
         raise ValueError("x0 must be finite")
     shapes = f"({dim},) for all paths or ({n_paths}, {dim}) for each" if dim > 1 else f"() or ({n_paths},)"
-    if given.shape in ((), (1,)) and dim == 1 or given.shape == (dim,) and dim > 1:
+    if (given.shape in ((), (1,)) and dim == 1) or (given.shape == (dim,) and dim > 1):
         one = np.broadcast_to(given.reshape(-1), (n_paths, dim))
     elif given.shape == (n_paths, dim) or (dim == 1 and given.shape == (n_paths,)):
         one = given.reshape(n_paths, dim)
@@ -197,7 +215,7 @@ def _check_inside(plan: Plan) -> None:
     grouped = plan.x0.reshape(plan.cells, plan.n_paths, -1)
     fixed = not any(p.startswith("exit.") for p in plan.varied)
     for cell in range(plan.cells):
-        values = {k[len("exit."):]: v for k, v in plan.in_cell(cell).items() if k.startswith("exit.")}
+        values = {k[len("exit.") :]: v for k, v in plan.in_cell(cell).items() if k.startswith("exit.")}
         region = rebind(plan.watch.exit, values).region
         inside = region.contains(grouped[cell])
         if not np.all(inside):

@@ -1,4 +1,5 @@
 """A progress line: paths finished, path-steps per second, paths alive."""
+
 from __future__ import annotations
 
 import time

@@ -2,6 +2,7 @@
 
 Nothing here is fast. It exists to be read, and to be what compiled kernels are tested against path by path.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,19 +20,19 @@ from sdesim.engine.trace import Watch, bind
 from sdesim.observe.step import Step
 
 
-def simulate(
-    plan: Plan, ensemble: Ensemble, stop: Callable[[], bool], report: Callable[[Progress], None]
-) -> bool:
+def simulate(plan: Plan, ensemble: Ensemble, stop: Callable[[], bool], report: Callable[[Progress], None]) -> bool:
     """Run every cell of the plan from its start to its end."""
     progress = Progress(plan.total)
-    for cell in range(plan.cells):
-        if not _cell(plan, cell, ensemble, stop, report, progress):
-            return False
-    return True
+    return all(_cell(plan, cell, ensemble, stop, report, progress) for cell in range(plan.cells))
 
 
 def _cell(
-    plan: Plan, cell: int, e: Ensemble, stop: Callable[[], bool], report: Callable[[Progress], None], progress: Progress
+    plan: Plan,
+    cell: int,
+    e: Ensemble,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
+    progress: Progress,
 ) -> bool:
     dynamics, region, _ = bind(plan.dynamics, plan.watch, plan.in_cell(cell))
     seen = _with_region(plan.watch, region)
@@ -64,7 +65,17 @@ def _cell(
             break
     finished = not len(alive) or k + 1 == n_steps
     status[alive] = Status.CENSORED if finished else Status.INTERRUPTED
-    _store(plan, cell, e, rows, x, steps, status, dict(zip((type(o).__name__ for o in observers), accs, strict=True)), seen)
+    _store(
+        plan,
+        cell,
+        e,
+        rows,
+        x,
+        steps,
+        status,
+        dict(zip((type(o).__name__ for o in observers), accs, strict=True)),
+        seen,
+    )
     return finished
 
 
@@ -100,8 +111,15 @@ def _exits(observers: list[Any], accs: list[dict[str, Any]], step: Step, status:
 
 
 def _store(
-    plan: Plan, cell: int, e: Ensemble, rows: np.ndarray, x: np.ndarray, steps: np.ndarray, status: np.ndarray,
-    accs: dict[str, dict[str, Any]], seen: Watch,
+    plan: Plan,
+    cell: int,
+    e: Ensemble,
+    rows: np.ndarray,
+    x: np.ndarray,
+    steps: np.ndarray,
+    status: np.ndarray,
+    accs: dict[str, dict[str, Any]],
+    seen: Watch,
 ) -> None:
     e.state[rows], e.steps[rows], e.status[rows] = x, steps, status
     if e.exit_time.size:

@@ -233,7 +233,7 @@ def describe(ds: xr.Dataset) -> str:
         ("paper", _paper_line(read_attribute(ds, "paper", {}))),
         ("size", ", ".join(f"{name} {size}" for name, size in ds.sizes.items())),
         ("status", _pairs(status_counts(ds)) if "status" in ds else ""),
-        ("variables", ", ".join(str(name) for name in ds.data_vars)),
+        ("variables", ", ".join(sorted(map(str, ds.data_vars)))),
         ("seed", ds.attrs.get("seed", "")),
         ("engine", _engine_line(ds)),
         ("wall time", f"{float(ds.attrs['wall_time']):.3g} s" if "wall_time" in ds.attrs else ""),
@@ -296,18 +296,14 @@ def _write_zarr(ds: xr.Dataset, path: Path) -> None:
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     packed = {"compressors": (ZstdCodec(level=3), Crc32cCodec())}
-    encoding = {
-        str(name): packed for name, v in ds.variables.items() if v.dtype.kind in "fiub" and v.ndim > 0
-    }
+    encoding = {str(name): packed for name, v in ds.variables.items() if v.dtype.kind in "fiub" and v.ndim > 0}
     ds.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
     checked = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
     encoding = {
-        str(name): checked
-        for name, v in ds.variables.items()
-        if v.dtype.kind in "fiub" and v.ndim > 0 and v.size > 0
+        str(name): checked for name, v in ds.variables.items() if v.dtype.kind in "fiub" and v.ndim > 0 and v.size > 0
     }
     ds.to_netcdf(path, engine="h5netcdf", encoding=encoding)
 

@@ -1,4 +1,5 @@
 """Going on with an interrupted run: every path from the state and the step where it stopped."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """run: the one way to simulate anything."""
+
 from __future__ import annotations
 
 import hashlib
@@ -97,7 +98,11 @@ def run(
         positive("wall_time", wall_time)
     seen = watch(observers)
     plan = make_plan(dynamics, seen, n_paths, t_max, n_steps, seed, start_path, vary)
-    describe = {"dynamics": repr(dynamics), "observers": repr(tuple(observers)), "fingerprint": _fingerprint(plan, x0)}
+    describe = {
+        "dynamics": repr(dynamics),
+        "observers": repr(tuple(observers)),
+        "fingerprint": _fingerprint(plan, x0),
+    }
     todo = None if resume is None else check_resumable(resume, plan, describe["fingerprint"])
     need = check_memory(plan)
     plan = with_start(plan, x0)
@@ -117,8 +122,14 @@ def run(
 
 
 def _simulate(
-    engine: str, plan: Plan, program: Program, ensemble: Ensemble, todo: np.ndarray | None, threads: int,
-    stop: Callable[[], bool], report: Callable[[Progress], None],
+    engine: str,
+    plan: Plan,
+    program: Program,
+    ensemble: Ensemble,
+    todo: np.ndarray | None,
+    threads: int,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
 ) -> None:
     if todo is not None and not len(todo):
         return

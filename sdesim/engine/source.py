@@ -8,6 +8,7 @@ next path; when none is left the last lane moves into its place, so the cost fol
 All loops over lanes have a constant length GROUP: the same vector code runs for every lane, so no result depends on
 where a path sits.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -112,11 +113,18 @@ class _Kernel:
         lines += ["    active, free, rounds, worked = counters[0], I64(0), I64(0), I64(0)"]
         lines += ["    while True:"]
         lines += _indent(self.refill(floats, ints), 2)
-        lines += ["        if active == 0 or (active < width and not drain) or rounds >= max_rounds:", "            break"]
+        lines += [
+            "        if active == 0 or (active < width and not drain) or rounds >= max_rounds:",
+            "            break",
+        ]
         lines += ["        rounds += 1", f"        worked += active * {self.n_sub}", "        hot = I64(0)"]
         lines += [f"        groups = (active + {GROUP - 1}) // {GROUP}"]
         lines += _indent(self.loops(), 2)
-        lines += ["        if hot != 0:", "            for i in range(active):", "                if get(flag, i) != 0:"]
+        lines += [
+            "        if hot != 0:",
+            "            for i in range(active):",
+            "                if get(flag, i) != 0:",
+        ]
         lines += _indent(self.handle(), 5)
         lines += [f"    for i in range({LANES}):"]
         lines += [f"        lane_floats[{r}, i] = get({n}, i)" for r, n in enumerate(floats)]
@@ -144,7 +152,7 @@ class _Kernel:
         lines += [f"                put({n}, i, get({n}, active))" for n in [*floats, *ints]]
         lines += ["                continue", "            qq = cursor[0]", "            cursor[0] += 1"]
         lines += _indent(self.load(), 3)
-        return lines + ["        i += 1"]
+        return [*lines, "        i += 1"]
 
     def load(self) -> list[str]:
         """Put the next path into lane i."""
@@ -156,7 +164,7 @@ class _Kernel:
         values = [f"state[qq, {c}]" for c in range(self.d)]
         lines += self.schedule_at_load(values)
         if self.p.wells:
-            lines += ["if kk == 0:"] + [f"    w = {self.first_core(values)}"]
+            lines += ["if kk == 0:", f"    w = {self.first_core(values)}"]
             lines += ["    well[qq] = w", "    since[qq] = 0", "put(cur, i, I64(well[qq]))"]
         return [*lines, self.set_due()]
 
@@ -200,7 +208,11 @@ class _Kernel:
         if self.p.bridge:
             per_group.append(self.bridge_loop())
         for body in per_group:
-            lines += ["for g in range(groups):", f"    for lane_i in range({GROUP}):", f"        i = g * {GROUP} + lane_i"]
+            lines += [
+                "for g in range(groups):",
+                f"    for lane_i in range({GROUP}):",
+                f"        i = g * {GROUP} + lane_i",
+            ]
             lines += _indent(body, 2)
         return lines
 
@@ -243,7 +255,10 @@ class _Kernel:
 
     def bridge_loop(self) -> list[str]:
         lines = [f"a, b = block_uniforms(k0, k1, U64({3 << 16}), get(it, i) - 1, get(pid, i))"]
-        lines += ["kf = F64(get(it, i) - 1)" + (f" * {self.n_sub}.0" if self.n_sub > 1 else ""), "f = get(flag, i)"]
+        lines += [
+            "kf = F64(get(it, i) - 1)" + (f" * {self.n_sub}.0" if self.n_sub > 1 else ""),
+            "f = get(flag, i)",
+        ]
         for s in range(1, self.n_sub + 1):
             args = [f"get({n}, i)" for n in [*self.state(s - 1), *self.state(s)]]
             lines += [f"v = {self.call('chance', [*args, f'kf + {s - 1}.0'], 'i')}"]
@@ -284,7 +299,7 @@ class _Kernel:
             if self.p.bridge:
                 lines += _indent(self.cross(s), 1)
         lines += ["if code == 0:"]
-        looks = self.look(ys) + ["if kk >= n_steps[cell]:", "    code = I64(2)"]
+        looks = [*self.look(ys), "if kk >= n_steps[cell]:", "    code = I64(2)"]
         lines += _indent(looks, 1)
         lines += ["if code != 0:", "    ended = True", "    status[qq] = code", "    steps[qq] = kk"]
         lines += [f"    state[qq, {c}] = {y}" for c, y in enumerate(ys)]
@@ -308,16 +323,30 @@ class _Kernel:
         lines: list[str] = []
         if self.record:
             lines += ["j = get(rj, i)", "while j < record_steps.shape[1] and record_steps[cell, j] == kk:"]
-            lines += [f"    record[qq, j, {c}] = {y}" for c, y in enumerate(ys)] + ["    j += 1", "put(rj, i, j)"]
+            lines += [f"    record[qq, j, {c}] = {y}" for c, y in enumerate(ys)] + [
+                "    j += 1",
+                "put(rj, i, j)",
+            ]
         if self.moments:
             lines += ["j = get(mj, i)", "while j < moment_steps.shape[1] and moment_steps[cell, j] == kk:"]
             lines += [*_indent(self.add_moments(ys), 1), "    j += 1", "put(mj, i, j)"]
         if self.p.wells:
             lines += [f"w = {self.first_core(ys)}", "old = get(cur, i)", "if w >= 0 and w != old:"]
             lines += ["    if old >= 0:", "        occupancy[qq, old] += kk - since[qq]"]
-            lines += ["        transitions[qq, old, w] += 1", "        if passed[qq] < passage_step.shape[1]:"]
-            lines += ["            passage_step[qq, passed[qq]] = kk", "            passage_to[qq, passed[qq]] = w"]
-            lines += ["        passed[qq] += 1", "    put(cur, i, w)", "    well[qq] = w", "    since[qq] = kk"]
+            lines += [
+                "        transitions[qq, old, w] += 1",
+                "        if passed[qq] < passage_step.shape[1]:",
+            ]
+            lines += [
+                "            passage_step[qq, passed[qq]] = kk",
+                "            passage_to[qq, passed[qq]] = w",
+            ]
+            lines += [
+                "        passed[qq] += 1",
+                "    put(cur, i, w)",
+                "    well[qq] = w",
+                "    since[qq] = kk",
+            ]
         return lines
 
 

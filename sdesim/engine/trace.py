@@ -3,6 +3,7 @@
 The step of the dynamics, the draws of its law, the region of an exit and the crossing law are each written over `ops`;
 here they run once on symbols. Whatever depends on parameters alone is taken out and passed to the kernel as numbers.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -113,12 +114,12 @@ def bind(dynamics: Any, seen: Watch, values: dict[str, Any]) -> tuple[Any, Any, 
     """Dynamics, exit region and cores with parameters replaced."""
     region = None
     if seen.exit is not None:
-        own = {k[len("exit."):]: v for k, v in values.items() if k.startswith("exit.")}
+        own = {k[len("exit.") :]: v for k, v in values.items() if k.startswith("exit.")}
         region = rebind(seen.exit, own).region
     cores = []
     for j, core in enumerate(seen.passages.cores() if seen.passages else []):
         prefix = f"core{j}."
-        cores.append(rebind(core, {k[len(prefix):]: v for k, v in values.items() if k.startswith(prefix)}))
+        cores.append(rebind(core, {k[len(prefix) :]: v for k, v in values.items() if k.startswith(prefix)}))
     return rebind(dynamics, values), region, cores
 
 
@@ -152,8 +153,17 @@ def trace(dynamics: Any, seen: Watch) -> Program:
         make("chance", [*x, *y, k], [bridge.probability(SYMBOLIC, moved, region, x, y, k)])
         make("crossing", [*x, *y, k, w, v], bridge.crossing(SYMBOLIC, moved, region, x, y, k, w, v))
     return Program(
-        d, m, steps, blocks, make.functions, uses_bridge, not bounded, len(cores),
-        region if isinstance(region, FlowBasin) else None, hoist, symbols,
+        d,
+        m,
+        steps,
+        blocks,
+        make.functions,
+        uses_bridge,
+        not bounded,
+        len(cores),
+        region if isinstance(region, FlowBasin) else None,
+        hoist,
+        symbols,
     )
 
 

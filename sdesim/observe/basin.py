@@ -1,4 +1,5 @@
 """Basins of attraction: the points from which gradient flow reaches one minimum."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ STRIDE = 0.05  # of the smallest capture radius: arc length of one Runge–Kutta
 MAX_STRIDES = 4000
 
 
-def Basin(landscape: Landscape, at: Any) -> Any:  # noqa: N802
+def Basin(landscape: Landscape, at: Any) -> Any:
     """The basin of attraction that holds the point `at`, as a region.
 
     With one variable it is the Interval between the neighbouring maxima. With several it is a FlowBasin.
@@ -31,7 +32,9 @@ def Basin(landscape: Landscape, at: Any) -> Any:  # noqa: N802
         raise TypeError(f"Basin needs a Landscape, got {type(landscape).__name__}")
     index = int(np.asarray(landscape.basin_of(at)))
     if index < 0:
-        raise ValueError(f"no basin at {at}: gradient flow from there reaches none of the minima {landscape.minima.tolist()}")
+        raise ValueError(
+            f"no basin at {at}: gradient flow from there reaches none of the minima {landscape.minima.tolist()}"
+        )
     if landscape.dim == 1:
         return Interval(*landscape.basins[index])
     if not len(landscape.saddles):
@@ -69,6 +72,7 @@ class FlowBasin:
 
     @property
     def dim(self) -> int:
+        """Dimension of the space."""
         return self.landscape.dim
 
     @property

@@ -6,6 +6,7 @@ the step at which it first did so is y/(1 + y) with y inverse Gaussian of mean Ï
 y = s/(h - s) in the product of the first-passage density to the boundary and the density of the rest. A constant
 drift leaves the bridge unchanged, so for a constant drift and a flat boundary the exit time is exact at every h.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """First exit from a region: when, where, and by which correction between grid points."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -65,8 +66,10 @@ class FirstExit:
     def init(self, n: int, dynamics: Any) -> dict[str, Any]:
         """Accumulators for n paths."""
         return {
-            "exit_time": np.full(n, np.nan), "exit_state": np.full((n, dynamics.dim), np.nan),
-            "exited": np.zeros(n, dtype=bool), "bridge": self.uses_bridge(dynamics),
+            "exit_time": np.full(n, np.nan),
+            "exit_state": np.full((n, dynamics.dim), np.nan),
+            "exited": np.zeros(n, dtype=bool),
+            "bridge": self.uses_bridge(dynamics),
         }
 
     def update(self, acc: dict[str, Any], step: Step) -> None:

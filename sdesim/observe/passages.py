@@ -1,4 +1,5 @@
 """Passages between the wells of a landscape, by core sets."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -59,10 +60,14 @@ class Passages:
         cores = self.cores()
         m = len(cores)
         return {
-            "cores": cores, "well": np.full(n, -1), "since": np.zeros(n, dtype=np.int64),
-            "occupancy": np.zeros((n, m), dtype=np.int64), "transitions": np.zeros((n, m, m), dtype=np.int64),
+            "cores": cores,
+            "well": np.full(n, -1),
+            "since": np.zeros(n, dtype=np.int64),
+            "occupancy": np.zeros((n, m), dtype=np.int64),
+            "transitions": np.zeros((n, m, m), dtype=np.int64),
             "count": np.zeros(n, dtype=np.int64),
-            "step": np.full((n, self.capacity), -1, dtype=np.int64), "to": np.full((n, self.capacity), -1),
+            "step": np.full((n, self.capacity), -1, dtype=np.int64),
+            "to": np.full((n, self.capacity), -1),
         }
 
     def update(self, acc: dict[str, Any], step: Step) -> None:

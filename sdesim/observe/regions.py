@@ -4,6 +4,7 @@ A region gives `margins(ops, x)`: quantities that are all positive inside and no
 smooth or flat boundary also give `faces(ops, x)`: signed distance to each piece of the boundary (positive inside) and
 the unit vector along which it grows; that is what a crossing between two steps is judged by.
 """
+
 from __future__ import annotations
 
 import math
@@ -92,6 +93,7 @@ class Ball:
 
     @property
     def dim(self) -> int:
+        """Dimension of the space."""
         return len(self.center)
 
     def _offset(self, ops: Ops, x: Any) -> list[Any]:
@@ -143,6 +145,7 @@ class HalfSpace:
 
     @property
     def dim(self) -> int:
+        """Dimension of the space."""
         return len(self.normal)
 
     def margins(self, ops: Ops, x: Any) -> list[Any]:
@@ -172,6 +175,7 @@ class Sublevel:
 
     @property
     def dim(self) -> int:
+        """Dimension of the space."""
         return self.landscape.dim
 
     def margins(self, ops: Ops, x: Any) -> list[Any]:

@@ -1,4 +1,5 @@
 """Observers that look at given times: states, and moments over the ensemble."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -85,7 +86,8 @@ class Moments:
         """Accumulators: exact sums of powers by time and component."""
         steps = steps_of(self.times, dynamics.clock)
         return {
-            "steps": steps, "count": np.zeros(len(steps), dtype=np.int64),
+            "steps": steps,
+            "count": np.zeros(len(steps), dtype=np.int64),
             "sums": np.zeros((len(steps), dynamics.dim, POWERS, LIMBS), dtype=np.int64),
         }
 

@@ -1,4 +1,5 @@
 """One step of an ensemble as observers see it."""
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple

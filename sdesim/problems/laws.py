@@ -7,6 +7,7 @@ elementary, and how to draw itself from uniforms. All are symmetric about zero.
 A law is drawn in rounds: `rounds(dim)` gives how many steps one round serves and how many Philox blocks (two
 uniforms each) it takes, a fixed number, so that every variate has its own place in the random stream.
 """
+
 from __future__ import annotations
 
 import math
@@ -54,13 +55,16 @@ class Gaussian:
 
     @property
     def index(self) -> float:
+        """Scaling index: an increment over a time h scales like h**(1/index)."""
         return 2.0
 
     @property
     def variance(self) -> float:
+        """E Z², infinite for a heavy tail."""
         return self.scale**2
 
     def rounds(self, dim: int) -> Round:
+        """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         return _pairs(dim)
 
     def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
@@ -75,11 +79,13 @@ class Gaussian:
         return erfc(np.abs(x) / (self.scale * math.sqrt(2)))
 
     def cdf(self, x: Any) -> Any:
+        """P(Z <= x)."""
         from scipy.special import ndtr
 
         return ndtr(np.asarray(x) / self.scale)
 
     def density(self, x: Any) -> Any:
+        """Density at x."""
         return np.exp(-0.5 * (np.asarray(x) / self.scale) ** 2) / (self.scale * math.sqrt(2 * math.pi))
 
     def characteristic(self, xi: Any) -> Any:
@@ -117,17 +123,21 @@ class Stable:
 
     @property
     def coordinatewise(self) -> bool:
+        """Whether coordinates are drawn independently."""
         return not self.isotropic
 
     @property
     def index(self) -> float:
+        """Scaling index: an increment over a time h scales like h**(1/index)."""
         return self.alpha
 
     @property
     def variance(self) -> float:
+        """E Z², infinite for a heavy tail."""
         return 2 * self.scale**2 if self.alpha == 2 else math.inf
 
     def rounds(self, dim: int) -> Round:
+        """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         if dim == 1 or not self.isotropic:
             return Round(1, dim)
         return Round(1, 1 + (dim + 1) // 2)
@@ -149,18 +159,20 @@ class Stable:
         return stable_law.tail(float(self.alpha), np.asarray(x) / self.scale)
 
     def cdf(self, x: Any) -> Any:
+        """P(Z <= x)."""
         x = np.asarray(x, dtype=float)
         half = self.tail(x) / 2
         return np.where(x > 0, 1 - half, half)
 
     def density(self, x: Any) -> Any:
+        """Density at x."""
         from sdesim.problems import stable_law
 
         return stable_law.density(float(self.alpha), np.asarray(x) / self.scale) / self.scale
 
     def characteristic(self, xi: Any) -> Any:
         """E exp(i xi Z) = exp(-|scale xi|**alpha)."""
-        return np.exp(-np.abs(self.scale * np.asarray(xi)) ** self.alpha)
+        return np.exp(-(np.abs(self.scale * np.asarray(xi)) ** self.alpha))
 
 
 @dataclass(frozen=True)
@@ -180,14 +192,17 @@ class Pareto:
 
     @property
     def index(self) -> float:
+        """Scaling index: an increment over a time h scales like h**(1/index)."""
         return min(self.alpha, 2.0)
 
     @property
     def variance(self) -> float:
+        """E Z², infinite for a heavy tail."""
         a = self.alpha
         return 2 * self.scale**2 / ((a - 1) * (a - 2)) if a > 2 else math.inf
 
     def rounds(self, dim: int) -> Round:
+        """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         return _pairs(dim)
 
     def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
@@ -199,10 +214,12 @@ class Pareto:
         return (1 + np.abs(x) / self.scale) ** -self.alpha
 
     def cdf(self, x: Any) -> Any:
+        """P(Z <= x)."""
         half = self.tail(x) / 2
         return np.where(np.asarray(x) > 0, 1 - half, half)
 
     def density(self, x: Any) -> Any:
+        """Density at x."""
         return 0.5 * self.alpha / self.scale * (1 + np.abs(x) / self.scale) ** (-self.alpha - 1)
 
     def characteristic(self, xi: Any) -> Any:
@@ -224,13 +241,16 @@ class StudentT:
 
     @property
     def index(self) -> float:
+        """Scaling index: an increment over a time h scales like h**(1/index)."""
         return min(self.df, 2.0)
 
     @property
     def variance(self) -> float:
+        """E Z², infinite for a heavy tail."""
         return self.scale**2 * self.df / (self.df - 2) if self.df > 2 else math.inf
 
     def rounds(self, dim: int) -> Round:
+        """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         return Round(1, dim)
 
     def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
@@ -246,11 +266,13 @@ class StudentT:
         return betainc(self.df / 2, 0.5, self.df / (self.df + q))
 
     def cdf(self, x: Any) -> Any:
+        """P(Z <= x)."""
         from scipy.special import stdtr
 
         return stdtr(self.df, np.asarray(x) / self.scale)
 
     def density(self, x: Any) -> Any:
+        """Density at x."""
         v = self.df
         log_c = math.lgamma((v + 1) / 2) - math.lgamma(v / 2) - 0.5 * math.log(v * math.pi)
         return np.exp(log_c - (v + 1) / 2 * np.log1p((np.asarray(x) / self.scale) ** 2 / v)) / self.scale
@@ -276,13 +298,16 @@ class Uniform:
 
     @property
     def index(self) -> float:
+        """Scaling index: an increment over a time h scales like h**(1/index)."""
         return 2.0
 
     @property
     def variance(self) -> float:
+        """E Z², infinite for a heavy tail."""
         return self.half_width**2 / 3
 
     def rounds(self, dim: int) -> Round:
+        """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         return _pairs(dim)
 
     def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
@@ -294,9 +319,11 @@ class Uniform:
         return np.clip(1 - np.abs(x) / self.half_width, 0.0, 1.0)
 
     def cdf(self, x: Any) -> Any:
+        """P(Z <= x)."""
         return np.clip(0.5 * (1 + np.asarray(x) / self.half_width), 0.0, 1.0)
 
     def density(self, x: Any) -> Any:
+        """Density at x."""
         return np.where(np.abs(x) <= self.half_width, 0.5 / self.half_width, 0.0)
 
     def characteristic(self, xi: Any) -> Any:
@@ -307,7 +334,11 @@ class Uniform:
 Law = Gaussian | Stable | Pareto | StudentT | Uniform
 
 LAWS: dict[str, type] = {
-    "gaussian": Gaussian, "stable": Stable, "pareto": Pareto, "student": StudentT, "uniform": Uniform,
+    "gaussian": Gaussian,
+    "stable": Stable,
+    "pareto": Pareto,
+    "student": StudentT,
+    "uniform": Uniform,
 }
 
 

@@ -23,9 +23,12 @@ def table(ds: xr.Dataset) -> str:
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
     if "exit_time" in ds:
-        estimate = exits.mean_exit_time(ds, level=0.95)
-        rows += _rows("mean exit time", estimate, ds.get(THEORY))
-        notes = sorted({f"warning  {note}" for note in np.ravel(estimate.warning) if note})
+        try:
+            estimate = exits.mean_exit_time(ds, level=0.95)
+            rows += _rows("mean exit time", estimate, ds.get(THEORY))
+            notes = sorted({f"warning  {note}" for note in np.ravel(estimate.warning) if note})
+        except ValueError as error:  # every path diverged: the dataset is written all the same
+            notes = [f"warning  {error}"]
     if "occupancy_time" in ds:
         rows += _rows("share of time", occupancy(ds, level=0.95), ds.get(SHARES))
     lines = _aligned([HEADER, *rows[:MAX_ROWS]]) if rows else []

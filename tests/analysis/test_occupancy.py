@@ -52,6 +52,16 @@ def test_single_path_has_no_interval() -> None:
     assert (estimate.low == 0).all() and (estimate.high == 1).all()
 
 
+def test_well_never_visited_has_an_upper_bound() -> None:
+    time = np.zeros((20, 2))
+    time[:, 0] = 3.0
+    estimate = occupancy(xr.Dataset({"occupancy_time": (("path", "well"), time)}))
+    bound = stats.binomtest(0, 20).proportion_ci(0.95, method="exact").high
+    assert list(estimate.value) == [1.0, 0.0]
+    assert float(estimate.high[1]) == pytest.approx(bound)
+    assert float(estimate.low[0]) == pytest.approx(1 - bound)
+
+
 def test_dataset_without_wells_is_refused() -> None:
     with pytest.raises(ValueError, match="no occupancy_time"):
         occupancy(xr.Dataset())
