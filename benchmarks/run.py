@@ -11,7 +11,7 @@ import sys
 import time
 
 import machine
-from table import FIGURES, load, store
+import table
 
 SECTIONS = {
     "fixed": "fixed_horizon",
@@ -29,14 +29,16 @@ SECTIONS = {
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Benchmarks; without names, all sections.")
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
-    parser.add_argument("--small", action="store_true", help="small sizes; nothing is written")
+    parser.add_argument("--small", action="store_true", help="small sizes; figures go to out/, no results are kept")
     parser.add_argument("--now", action="store_true", help="do not wait for a quiet machine")
     options = parser.parse_args(argv)
     unknown = [name for name in options.sections if name not in SECTIONS]
     if unknown:
         parser.error(f"unknown section {unknown[0]!r}: possible are {', '.join(SECTIONS)}")
     machine.use_cores()
-    FIGURES.mkdir(exist_ok=True)
+    if options.small:
+        table.FIGURES = table.HERE.parent / "out"
+    table.FIGURES.mkdir(exist_ok=True)
     met = [_section(name, options) for name in options.sections or SECTIONS]
     return 0 if all(met) else 1
 
@@ -57,11 +59,11 @@ def _section(name: str, options: argparse.Namespace) -> bool:
         print(f"{name:12s} {row.work:64s} {ours:24s} {ratio:34s} {row.bar} {row.met}", flush=True)
     print(f"{name:12s} {conditions}", flush=True)
     if not options.small:
-        results = load()
+        results = table.load()
         results["machine"] = machine.describe()
         known = {**results["sections"], name: {}}
         results["sections"] = {key: results["sections"].get(key, {}) for key in SECTIONS if key in known}
-        store(results, name, rows, detail, conditions)
+        table.store(results, name, rows, detail, conditions)
     return all(row.met is not False for row in rows)
 
 

@@ -90,6 +90,13 @@ class reciprocal(sp.Function):
     is_real = True
 
 
+class positive_power(sp.Function):
+    """x**y of a base known not to be negative, which shared subexpressions would hide."""
+
+    nargs = 2
+    is_real = True
+
+
 def cheaper(exprs: Sequence[sp.Expr]) -> list[sp.Expr]:
     """The same formulas with fewer divisions and logarithms.
 
@@ -102,11 +109,16 @@ def cheaper(exprs: Sequence[sp.Expr]) -> list[sp.Expr]:
     raised = {p.base - tiny: p.base for p in powers if p.base.is_Add and tiny in p.base.args}
     changes = {p: sp.Pow(raised[p.base], p.exp) for p in powers if p.base in raised and not p.exp.is_Integer}
     out = [e.xreplace(changes) for e in exprs]
-    return [e.replace(_negative_power, lambda p: sp.Pow(reciprocal(p.base), -p.exp)) for e in out]
+    out = [e.replace(_negative_power, lambda p: sp.Pow(reciprocal(p.base), -p.exp)) for e in out]
+    return [e.replace(_positive_power, lambda p: positive_power(p.base, p.exp)) for e in out]
 
 
 def _negative_power(e: Any) -> bool:
     return e.is_Pow and e.exp.is_Integer and e.exp.is_negative and bool(e.base.free_symbols)
+
+
+def _positive_power(e: Any) -> bool:
+    return e.is_Pow and bool(e.base.is_nonnegative) and not (2 * e.exp).is_Integer
 
 
 def native_lines(exprs: Sequence[sp.Expr], prefix: str = "c") -> tuple[list[str], list[str]]:
@@ -131,6 +143,8 @@ def native(expr: sp.Expr) -> str:
     name = type(expr).__name__
     if name == "log" and expr.args[0].is_Symbol and expr.args[0].name.startswith("u_"):
         return f"log_unit({expr.args[0].name})"
+    if name == "positive_power":
+        return f"lane_pow_positive({', '.join(native(a) for a in expr.args)})"
     if name == "reciprocal":
         return f"(1.0 / {native(expr.args[0])})"
     if name in FUNCTIONS:
@@ -192,8 +206,7 @@ def _power(base: sp.Expr, exponent: sp.Expr) -> str:
     if exponent.is_Integer and abs(int(exponent)) <= LARGEST_PRODUCT_POWER:
         n, b = abs(int(exponent)), native(base)
         return _repeated(b, n) if exponent > 0 else f"(1.0 / {_repeated(b, n)})"
-    function = "lane_pow_positive" if base.is_nonnegative else "lane_pow"
-    return f"{function}({native(base)}, {native(exponent)})"
+    return f"lane_pow({native(base)}, {native(exponent)})"
 
 
 def _repeated(base: str, n: int) -> str:

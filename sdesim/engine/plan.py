@@ -205,7 +205,7 @@ def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: i
         one = given.reshape(n_paths, dim)
     else:
         raise ValueError(f"x0 has shape {given.shape}: possible are {shapes}")
-    return np.ascontiguousarray(np.broadcast_to(one, (cells, n_paths, dim)).reshape(cells * n_paths, dim))
+    return np.array(np.broadcast_to(one, (cells, n_paths, dim)), order="C").reshape(cells * n_paths, dim)
 
 
 def _check_inside(plan: Plan) -> None:

@@ -5,7 +5,7 @@ by the steps of the round, and flags the lanes where something happens: an exit,
 horizon, a state that is not finite. Only flagged lanes are handled one by one. A lane whose path has ended takes the
 next path; when none is left the last lane moves into its place, so the cost follows the sum of the path lengths.
 
-All loops over lanes have a constant length GROUP: the same vector code runs for every lane, so no result depends on
+Loops over lanes have a multiple of GROUP as their length: the same vector code runs for every lane, so no result depends on
 where a path sits.
 """
 
@@ -118,7 +118,7 @@ class _Kernel:
             "            break",
         ]
         lines += ["        rounds += 1", f"        worked += active * {self.n_sub}", "        hot = I64(0)"]
-        lines += [f"        groups = (active + {GROUP - 1}) // {GROUP}"]
+        lines += [f"        full = ((active + {GROUP - 1}) // {GROUP}) * {GROUP}"]
         lines += _indent(self.loops(), 2)
         lines += [
             "        if hot != 0:",
@@ -208,12 +208,7 @@ class _Kernel:
         if self.p.bridge:
             per_group.append(self.bridge_loop())
         for body in per_group:
-            lines += [
-                "for g in range(groups):",
-                f"    for lane_i in range({GROUP}):",
-                f"        i = g * {GROUP} + lane_i",
-            ]
-            lines += _indent(body, 2)
+            lines += ["for i in range(full):", *_indent(body, 1)]
         return lines
 
     def uniform_loop(self) -> list[str]:

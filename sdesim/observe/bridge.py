@@ -14,6 +14,7 @@ from typing import Any
 from sdesim.core.ops import Ops
 
 SMALLEST = 1e-300
+NEVER = -100.0  # exp of it is below every uniform; far smaller values are subnormal, and slow to compute
 
 
 def exponents(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any) -> list[Any]:
@@ -27,7 +28,8 @@ def exponents(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any) ->
 
 def probability(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any) -> Any:
     """Probability of a crossing inside the step, summed over faces (their joint crossing is of higher order)."""
-    return sum(ops.exp(-2 * e) for e in exponents(ops, dynamics, region, x0, x1, k))
+    found = exponents(ops, dynamics, region, x0, x1, k)
+    return sum(ops.exp(ops.maximum(-2 * e, NEVER)) for e in found)
 
 
 def crossing(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any, normal_square: Any, v: Any) -> list[Any]:

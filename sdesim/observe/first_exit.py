@@ -80,7 +80,8 @@ class FirstExit:
         left = outside
         if acc["bridge"]:
             u = step.uniforms(philox.BRIDGE, 0)
-            p = bridge.probability(NUMPY, step.dynamics, self.region, step.x0, step.x1, step.k - 1)
+            with np.errstate(all="ignore"):  # an infinite end of an interval has an infinite distance
+                p = bridge.probability(NUMPY, step.dynamics, self.region, step.x0, step.x1, step.k - 1)
             left = outside | (u < p)
         rows = step.rows[left]
         acc["exited"][rows] = True
@@ -92,9 +93,10 @@ class FirstExit:
     def _draw_crossing(self, acc: dict[str, Any], step: Step, left: np.ndarray) -> None:
         u, t, v = (step.uniforms(philox.CROSSING, i)[left] for i in range(3))
         normal, _ = normal_pair(NUMPY, u, t)
-        fraction, *place = bridge.crossing(
-            NUMPY, step.dynamics, self.region, step.x0[left], step.x1[left], step.k - 1, normal * normal, v
-        )
+        with np.errstate(all="ignore"):
+            fraction, *place = bridge.crossing(
+                NUMPY, step.dynamics, self.region, step.x0[left], step.x1[left], step.k - 1, normal * normal, v
+            )
         rows = step.rows[left]
         acc["exit_time"][rows] = step.t0 + fraction * (step.t1 - step.t0)
         acc["exit_state"][rows] = np.stack(place, axis=-1)
