@@ -271,4 +271,5 @@ def label(where: dict[str, Any]) -> str:
 def axis_label(array: xr.DataArray, default: str) -> str:
     """An axis' name with its unit."""
     name, units = array.attrs.get("long_name", default), array.attrs.get("units", "")
-    return f"{name} [{units}]" if units not in ("", "1") else str(name)
+    said = units in ("", "1") or units in str(name)  # "first exit time" needs no "[time]"
+    return str(name) if said else f"{name} [{units}]"
