@@ -29,3 +29,20 @@ def test_files_the_readme_names_are_there() -> None:
 def test_models_of_the_readme_are_those_of_the_tree() -> None:
     files = {p.stem for p in (ROOT / "models").glob("*.py") if p.stem != "__init__"}
     assert set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)) == files
+
+
+def test_code_of_the_guide_runs() -> None:
+    import numpy as np
+
+    import sdesim as sd
+
+    names = {"sd": sd, "np": np}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/guide.md").read_text(), flags=re.DOTALL):
+        exec(compile(code, "guide.md", "exec"), names)
+    together = sd.run(
+        names["chain"], -1.0, 20_000, t_max=1e4, observers=[sd.FirstExit(sd.Interval(high=0.0))]
+    )
+    assert np.array_equal(names["both"]["exit_time"], together["exit_time"])
+    estimate = sd.exits.mean_exit_time(names["fine"])
+    assert estimate.high - estimate.low <= 0.0201 * estimate.value
+    assert dict(sd.exits.mean_exit_time(names["grid"]).value.sizes) == {"diffusion": 9, "a": 2}

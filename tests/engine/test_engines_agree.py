@@ -19,9 +19,6 @@ CASES = {
     "truncated and projected": (
         clipped(), -1.0, looks(sd.FirstExit(sd.Interval(-1.7, 1.4)), sd.Passages(WELL, core=0.8, capacity=3), clock=0.05),
     ),
-    "projected on the line, then truncated": (
-        sd.Truncated(sd.Projected(sgd(sd.Gaussian(4.0)), sd.Interval(-1.2, 1.2)), 0.05), -1.0, [],
-    ),
     "bridge to two ends": (well(0.5), -1.0, [sd.FirstExit(sd.Interval(-2.0, 0.0))]),
     "bridge to one end": (well(0.5), -1.0, [sd.FirstExit(sd.Interval(high=0.0))]),
     "grid points only": (well(0.5), -1.0, [sd.FirstExit(sd.Interval(high=0.0), correction=None)]),
@@ -60,7 +57,7 @@ CASES = {
         [sd.Passages(PLANE)],
     ),
     "bridge in a ball of three dimensions": (
-        euler(-SPACE.gradient, 0.35), [-1.0, 0.0, 0.0], [sd.FirstExit(sd.Ball([-1, 0, 0], 1.0)), sd.Passages(SPACE)],
+        euler(-SPACE.gradient, 0.6), [-1.0, 0.0, 0.0], [sd.FirstExit(sd.Ball([0, 0, 0], 1.7)), sd.Passages(SPACE)],
     ),
     "isotropic stable noise in three dimensions": (
         euler(-SPACE.gradient, 0.1, noise=sd.Stable(0.9, isotropic=True)), [-1.0, 0, 0], [sd.FirstExit(sd.Ball([-1, 0, 0], 9))],
@@ -95,7 +92,8 @@ def assert_same(a, b, tolerance=1e-10):
 @pytest.mark.parametrize("case", CASES)
 def test_every_path_is_the_references(case):
     dynamics, x0, observers = CASES[case]
-    compiled, reference = both(dynamics, x0, observers)
+    small = case == "basin in the plane"  # the reference follows the gradient flow from every state
+    compiled, reference = both(dynamics, x0, observers, 12 if small else 48, 300 if small else STEPS)
     assert_same(compiled, reference)
     if any(isinstance(o, sd.FirstExit) for o in observers):
         assert (compiled.status == sd.Status.EXITED).sum() > 3

@@ -45,10 +45,10 @@ def test_exits_from_a_basin_agree_with_the_reference_path_by_path() -> None:
     chain = sd.EulerMaruyama(sd.SDE(-landscape.gradient, 0.6), 0.05)
     watched = [sd.FirstExit(sd.Basin(landscape, [-1.0, 0.1]))]
     one, two = (
-        sd.run(chain, [-1.0, 0.0], n_paths=200, n_steps=300, observers=watched, seed=3, engine=engine)
+        sd.run(chain, [-1.0, 0.0], n_paths=100, n_steps=200, observers=watched, seed=3, engine=engine)
         for engine in ("native", "reference")
     )
-    assert (one["status"] == sd.Status.EXITED).sum() > 50
+    assert (one["status"] == sd.Status.EXITED).sum() > 20
     assert np.array_equal(one["status"], two["status"])
     assert np.array_equal(one["n_steps"], two["n_steps"])
     np.testing.assert_allclose(one["exit_state"], two["exit_state"], rtol=1e-9)
