@@ -12,6 +12,7 @@ from machine import THREADS
 
 torch.set_num_threads(THREADS)
 
+PIECE = 400
 Sample = Callable[[], np.ndarray]
 
 
@@ -48,13 +49,20 @@ class DoubleWell(torch.nn.Module):
 
 
 def torchsde_euler(n: int, steps: int, dt: float, sigma: float) -> Sample:
-    """Final states of n paths, by torchsde's Euler solver."""
+    """Final states of n paths, by torchsde's Euler solver, in pieces: its Brownian tree recurses over long times."""
     well = DoubleWell(sigma)
     start = torch.full((n, 1), -1.0, dtype=torch.float64)
-    times = torch.tensor([0.0, steps * dt], dtype=torch.float64)
+    piece = min(steps, PIECE)
+    pieces, rest = divmod(steps, piece)
+    if rest:
+        raise ValueError(f"{steps} steps are not a multiple of {PIECE}")
+    times = torch.tensor([0.0, piece * dt], dtype=torch.float64)
 
     def simulate() -> np.ndarray:
         with torch.no_grad():
-            return torchsde.sdeint(well, start, times, dt=dt, method="euler")[-1].numpy()
+            y = start
+            for _ in range(pieces):
+                y = torchsde.sdeint(well, y, times, dt=dt, method="euler")[-1]
+        return y.numpy().ravel()
 
     return simulate

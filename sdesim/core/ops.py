@@ -36,6 +36,7 @@ class Ops(Protocol):
     def stack(self, values: list[Any]) -> Any: ...
     def split(self, v: Any) -> list[Any]: ...
     def sincos_turn(self, t: Any) -> tuple[Any, Any]: ...
+    def sin_quarter(self, t: Any) -> Any: ...
 
 
 class lane_sin_turn(sp.Function):
@@ -47,6 +48,13 @@ class lane_sin_turn(sp.Function):
 
 class lane_cos_turn(sp.Function):
     """cos(2*pi*t) of a turn t in [-1/2, 1/2]; stays opaque until it is printed."""
+
+    nargs = 1
+    is_real = True
+
+
+class lane_sin_quarter(sp.Function):
+    """sin(2*pi*t) of a turn t in [0, 1/4]; stays opaque until it is printed."""
 
     nargs = 1
     is_real = True
@@ -117,6 +125,8 @@ class SymbolicOps:
     def sincos_turn(t: Any) -> tuple[Any, Any]:
         return lane_sin_turn(t), lane_cos_turn(t)
 
+    sin_quarter = staticmethod(lane_sin_quarter)
+
 
 class NumpyOps:
     """Operations on NumPy arrays, paths first and components last."""
@@ -162,6 +172,11 @@ class NumpyOps:
         s, c, k = np.sin(r), np.cos(r), quarter.astype(np.int64)
         sine, cosine = np.where(k & 1, c, s), np.where(k & 1, s, c)
         return np.where(k & 2, -sine, sine), np.where((k + 1) & 2, -cosine, cosine)
+
+    @staticmethod
+    def sin_quarter(t: Any) -> Any:
+        """sin(2*pi*t) for t in [0, 1/4]."""
+        return np.sin(2 * math.pi * np.asarray(t))
 
 
 SYMBOLIC = SymbolicOps()

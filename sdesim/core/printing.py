@@ -29,6 +29,7 @@ FUNCTIONS = {
     "sign": "lane_sign",
     "lane_sin_turn": "lane_sin_turn",
     "lane_cos_turn": "lane_cos_turn",
+    "lane_sin_quarter": "lane_sin_quarter",
     "lane_min": "lane_min",
     "lane_max": "lane_max",
     "lane_select": "lane_select",

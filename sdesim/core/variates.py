@@ -48,12 +48,16 @@ def symmetric_stable(ops: Ops, alpha: Any, t: Any, u: Any) -> Any:
     sin(alpha V) / cos(V)**(1/alpha) * (cos((1 - alpha) V) / W)**((1 - alpha)/alpha) with V = pi (t - 1/2), W = -log u
     (Chambers, Mallows and Stuck 1976); at alpha = 1 it is tan V, at alpha = 2 a normal of variance 2.
     """
-    half_turn = (t - 0.5) * 0.5
-    s, _ = ops.sincos_turn(alpha * half_turn)
-    _, c = ops.sincos_turn(half_turn)
-    _, c1 = ops.sincos_turn((1 - alpha) * half_turn)
-    log_scale = ((1 - alpha) * (ops.log(c1) - ops.log(exponential(ops, u))) - ops.log(c)) / alpha
-    return s * ops.exp(log_scale)
+    turn = (t - 0.5) * 0.5  # V is 2 pi times it
+    c = ops.sin_quarter(0.25 - ops.abs(turn))
+    c1 = ops.sin_quarter(0.25 - ops.abs((1 - alpha) * turn))
+    log_scale = ((1 - alpha) * ops.log(c1 / exponential(ops, u)) - ops.log(c)) / alpha
+    return ops.sign(turn) * _sin_half(ops, alpha * ops.abs(turn)) * ops.exp(log_scale)
+
+
+def _sin_half(ops: Ops, t: Any) -> Any:
+    """sin(2 pi t) of a turn t in [0, 1/2]."""
+    return ops.sin_quarter(ops.minimum(t, 0.5 - t))
 
 
 SMALLEST = 1e-300
@@ -64,9 +68,7 @@ def positive_stable(ops: Ops, a: Any, t: Any, u: Any) -> Any:
 
     sin(a U) / sin(U)**(1/a) * (sin((1 - a) U) / W)**((1 - a)/a) with U = pi t, W = -log u; it is 1 at a = 1.
     """
-    half_turn = t * 0.5
-    s, _ = ops.sincos_turn(a * half_turn)
-    s_one, _ = ops.sincos_turn(half_turn)
-    s_rest, _ = ops.sincos_turn((1 - a) * half_turn)
-    log_rest = ops.log(ops.maximum(s_rest, SMALLEST)) - ops.log(exponential(ops, u))
+    turn = t * 0.5  # U is 2 pi times it
+    s, s_one, s_rest = (_sin_half(ops, share * turn) for share in (a, 1, 1 - a))
+    log_rest = ops.log(ops.maximum(s_rest, SMALLEST) / exponential(ops, u))
     return s * ops.exp(((1 - a) * log_rest - ops.log(s_one)) / a)

@@ -32,5 +32,9 @@ def linear(rate: float = 1.0, diffusion: float = 0.6, dt: float = 0.02, noise: A
     return euler("-k*x", diffusion, dt, params={"k": rate}, noise=noise or sd.Gaussian())
 
 
+def plane(rate: float = 1.0, diffusion: float = 1.0, dt: float = 0.02) -> sd.EulerMaruyama:
+    return euler(["-k*x", "-k*y"], diffusion, dt, params={"k": rate})
+
+
 def brownian(dim: int, diffusion: float = 1.0, dt: float = 0.01, noise: Any = None) -> sd.EulerMaruyama:
     return euler([0] * dim, diffusion, dt, noise=noise or sd.Gaussian(), variables=["x", "y", "z"][:dim])
