@@ -123,9 +123,8 @@ def _positive_power(e: Any) -> bool:
 
 
 def native_lines(exprs: Sequence[sp.Expr], prefix: str = "c") -> tuple[list[str], list[str]]:
-    """Assignments of shared subexpressions, and one printed expression for each of `exprs`."""
-    ready = cheaper([sp.sympify(e) for e in exprs])
-    shared, reduced = sp.cse(ready, symbols=sp.numbered_symbols(prefix, real=True))
+    """Assignments of shared subexpressions, and one printed expression for each of `exprs`, made `cheaper` before."""
+    shared, reduced = sp.cse(list(exprs), symbols=sp.numbered_symbols(prefix, real=True))
     return [f"{name} = {native(value)}" for name, value in shared], [native(e) for e in reduced]
 
 

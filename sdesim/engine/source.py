@@ -42,7 +42,8 @@ def _helpers(moments: bool) -> str:
 
 
 def _functions(program: Program) -> list[str]:
-    texts = [_function(f, _used(f)) for f in program.functions.values()]
+    staged = [f for stages in program.stages.values() for f in stages]
+    texts = [_function(f, _used(f)) for f in [*program.functions.values(), *staged]]
     return texts if program.basin is None else [*texts, flow_source(program.basin, _used(program.functions["slope"]))]
 
 
@@ -78,8 +79,11 @@ class _Kernel:
 
     def call(self, name: str, args: list[str], lane: str) -> str:
         """A call with the kernel numbers appended, those that vary read from their lanes."""
-        numbers = [self.number(int(w[1:]), lane) for w in _used(self.p.functions[name])]
-        return f"{name}({', '.join([*args, *numbers])})"
+        return self.apply(self.p.functions[name], args, lane)
+
+    def apply(self, function: Function, args: list[str], lane: str) -> str:
+        numbers = [self.number(int(w[1:]), lane) for w in _used(function)]
+        return f"{function.name}({', '.join([*args, *numbers])})"
 
     def number(self, i: int, lane: str) -> str:
         return f"get(P{i}, {lane})" if self.varied[i] else f"p{i}"
@@ -101,6 +105,7 @@ class _Kernel:
         scratch = [n for s in range(0 if self.keep_start else 1, self.n_sub) for n in self.state(s)]
         scratch += [f"u{i}" for i in range(self.n_u)]
         scratch += [f"z{i}" for i in range(self.p.noise_dim * self.n_sub)]
+        scratch += [n for stages in self.p.stages.values() for f in stages for n in f.outputs]
         lines = ['@njit(nogil=True, error_model="numpy", fastmath={"contract"}, cache=True)']
         lines += [f"def advance({ARGUMENTS}):", "    full_width()"]
         lines += [f"    {n} = float_lanes({LANES})" for n in [*floats, *scratch]]
@@ -204,10 +209,10 @@ class _Kernel:
     def loops(self) -> list[str]:
         """The vector loops of one round: uniforms, variates, steps with flags, and crossings."""
         lines: list[str] = []
-        per_group = [self.uniform_loop(), self.draw_loop(), self.step_loop()]
+        bodies = [self.uniform_loop(), *self.draw_loops(), *self.step_loops()]
         if self.p.bridge:
-            per_group.append(self.bridge_loop())
-        for body in per_group:
+            bodies.append(self.bridge_loop())
+        for body in bodies:
             lines += ["for i in range(full):", *_indent(body, 1)]
         return lines
 
@@ -219,34 +224,71 @@ class _Kernel:
             lines += [f"put(u{2 * b}, i, a)", f"put(u{2 * b + 1}, i, b)"]
         return [*lines, "put(it, i, n + 1)"]
 
-    def draw_loop(self) -> list[str]:
-        args = [f"get(u{i}, i)" for i in range(self.n_u)]
-        lines = [f"v = {self.call('draw', args, 'i')}"]
-        return lines + [f"put(z{i}, i, v[{i}])" for i in range(self.p.noise_dim * self.n_sub)]
+    def draw_loops(self) -> list[list[str]]:
+        values = {f"u_{i}": f"get(u{i}, i)" for i in range(self.n_u)}
+        bodies = self.stage_loops("draw", values)
+        draw = self.p.functions["draw"]
+        body = [f"v = {self.apply(draw, [values[a] for a in draw.args], 'i')}"]
+        body += [f"put(z{i}, i, v[{i}])" for i in range(self.p.noise_dim * self.n_sub)]
+        return [*bodies, body]
 
-    def step_loop(self) -> list[str]:
-        d, m, n = self.d, self.p.noise_dim, self.n_sub
-        lines = [f"y{c} = get({name}, i)" for c, name in enumerate(self.state(n))]
-        lines += ["kf = F64(get(it, i) - 1)" + (f" * {n}.0" if n > 1 else ""), "ok = True"]
+    def stage_loops(self, name: str, values: dict[str, str]) -> list[list[str]]:
+        """Loops that fill the lane arrays of the stages before `name`; `values` learns where to find them."""
+        bodies = []
+        for stage in self.p.stages[name]:
+            body = [f"v = {self.apply(stage, [values[a] for a in stage.args], 'i')}"]
+            bodies.append([*body, *(f"put({n}, i, v[{j}])" for j, n in enumerate(stage.outputs))])
+            values.update({n: f"get({n}, i)" for n in stage.outputs})
+        return bodies
+
+    def step_loops(self) -> list[list[str]]:
+        """One loop for all substeps of a short step; a long one goes through its stages in each."""
+        substeps = list(range(1, self.n_sub + 1))
+        if not self.p.stages["step"]:
+            return [self.step_loop(substeps, {})]
+        bodies = []
+        for s in substeps:
+            values = self.step_values(s, [f"get({n}, i)" for n in self.state(s - 1 if s > 1 else self.n_sub)])
+            bodies += self.stage_loops("step", values)
+            bodies.append(self.step_loop([s], values))
+        return bodies
+
+    def step_values(self, s: int, states: list[str]) -> dict[str, str]:
+        """What the arguments of the step are in substep s."""
+        m = self.p.noise_dim
+        values = {f"x{c}": y for c, y in enumerate(states)}
+        values |= {f"z{j}": f"get(z{(s - 1) * m + j}, i)" for j in range(m)}
+        return values | {"k": f"F64({self.n_sub} * (get(it, i) - 1) + {s - 1})"}
+
+    def step_loop(self, substeps: list[int], staged: dict[str, str]) -> list[str]:
+        first, last = substeps[0], substeps[-1]
+        before = self.state(self.n_sub if first == 1 else first - 1)
+        ys = [f"y{c}" for c in range(self.d)]
+        lines = [f"{y} = get({n}, i)" for y, n in zip(ys, before, strict=True)]
+        lines += ["ok = True" if first == 1 else "ok = get(flag, i) == 0"]
         if self.p.wells:
             lines += ["here = get(cur, i)"]
-        if self.keep_start:
-            lines += [f"put({name}, i, y{c})" for c, name in enumerate(self.state(0))]
-        for s in range(1, n + 1):
-            z = [f"get(z{(s - 1) * m + j}, i)" for j in range(m)]
-            args = [f"y{c}" for c in range(d)] + z + [f"kf + {s - 1}.0" if s > 1 else "kf"]
-            lines += [f"v = {self.call('step', args, 'i')}"]
-            lines += [f"y{c} = v[{c}]" for c in range(d)]
-            lines += [f"put({name}, i, y{c})" for c, name in enumerate(self.state(s))]
-            ys = [f"y{c}" for c in range(d)]
-            if "inside" in self.p.functions:
-                lines += [f"ok = ok & {self.call('inside', ys, 'i')}"]
-            for j in range(self.p.wells):
-                lines += [f"ok = ok & ((here == {j}) | (not {self.call(f'core_{j}', ys, 'i')}))"]
-            if self.p.check_finite:
-                lines += [f"ok = ok & (abs(y{c}) < math.inf)" for c in range(d)]
-        lines += ["ok = ok & (get(it, i) < get(due, i))", "f = I64(0) if ok else I64(1)"]
-        return [*lines, "put(flag, i, f)", "hot |= f"]
+        if self.keep_start and first == 1:
+            lines += [f"put({n}, i, {y})" for y, n in zip(ys, self.state(0), strict=True)]
+        step = self.p.functions["step"]
+        for s in substeps:
+            values = staged | self.step_values(s, ys)
+            lines += [f"v = {self.apply(step, [values[a] for a in step.args], 'i')}"]
+            lines += [f"{y} = v[{c}]" for c, y in enumerate(ys)]
+            lines += [f"put({n}, i, {y})" for y, n in zip(ys, self.state(s), strict=True)]
+            lines += self.watch_lines(ys)
+        if last == self.n_sub:
+            lines += ["ok = ok & (get(it, i) < get(due, i))"]
+        return [*lines, "f = I64(0) if ok else I64(1)", "put(flag, i, f)", "hot |= f"]
+
+    def watch_lines(self, ys: list[str]) -> list[str]:
+        """Conditions under which nothing has happened in a substep."""
+        lines = [f"ok = ok & {self.call('inside', ys, 'i')}"] if "inside" in self.p.functions else []
+        for j in range(self.p.wells):
+            lines += [f"ok = ok & ((here == {j}) | (not {self.call(f'core_{j}', ys, 'i')}))"]
+        if self.p.check_finite:
+            lines += [f"ok = ok & (abs({y}) < math.inf)" for y in ys]
+        return lines
 
     def bridge_loop(self) -> list[str]:
         lines = [f"a, b = block_uniforms(k0, k1, U64({3 << 16}), get(it, i) - 1, get(pid, i))"]

@@ -6,6 +6,7 @@ here they run once on symbols. Whatever depends on parameters alone is taken out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import sympy as sp
 
 from sdesim.core.ops import SYMBOLIC
-from sdesim.core.printing import Hoister, native_lines
+from sdesim.core.printing import Hoister, cheaper, native_lines
+from sdesim.core.stages import cut
 from sdesim.dynamics.parameters import parameters, rebind
 from sdesim.observe import bridge
 from sdesim.observe.basin import FlowBasin
@@ -56,12 +58,16 @@ def watch(observers: Any) -> Watch:
 
 @dataclass(frozen=True)
 class Function:
-    """One compiled function of the kernel: argument names, shared assignments, results."""
+    """One compiled function of the kernel: argument names, shared assignments, results.
+
+    `outputs` names the lane arrays that keep the results, where the function is one stage of a longer formula.
+    """
 
     name: str
     args: tuple[str, ...]
     lines: tuple[str, ...]
     results: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Program:
         Steps in one round, and Philox blocks they take.
     functions : dict of Function
         draw, step, inside; core_0, core_1, ...; chance and crossing when the bridge applies.
+    stages : dict of lists of Function
+        What is to be computed before draw and before step, in order.
     hoister, symbols : parameters-only formulas, and the symbol of each parameter path
     """
 
@@ -83,6 +91,7 @@ class Program:
     steps: int
     blocks: int
     functions: dict[str, Function]
+    stages: dict[str, list[Function]]
     bridge: bool
     check_finite: bool
     wells: int
@@ -137,8 +146,8 @@ def trace(dynamics: Any, seen: Watch) -> Program:
 
     make = _Maker(hoist)
     draws = [v for group in moved.noise.draw(SYMBOLIC, m, u) for v in group]
-    make("draw", u, draws)
-    make("step", [*x, *z, k], moved.step(SYMBOLIC, x, z, k))
+    make.in_stages("draw", u, draws)
+    make.in_stages("step", [*x, *z, k], moved.step(SYMBOLIC, x, z, k))
     bounded = False
     if region is not None:
         make("inside", x, region.margins(SYMBOLIC, x))
@@ -158,6 +167,7 @@ def trace(dynamics: Any, seen: Watch) -> Program:
         steps,
         blocks,
         make.functions,
+        make.stages,
         uses_bridge,
         not bounded,
         len(cores),
@@ -177,7 +187,31 @@ class _Maker:
     def __init__(self, hoist: Hoister) -> None:
         self.hoist = hoist
         self.functions: dict[str, Function] = {}
+        self.stages: dict[str, list[Function]] = {}
 
     def __call__(self, name: str, args: list[sp.Symbol], exprs: list[Any]) -> None:
-        lines, results = native_lines([self.hoist(sp.sympify(e)) for e in exprs])
-        self.functions[name] = Function(name, tuple(a.name for a in args), tuple(lines), tuple(results))
+        self.functions[name] = _function(name, [a.name for a in args], self._ready(exprs))
+
+    def in_stages(self, name: str, args: list[sp.Symbol], exprs: list[Any]) -> None:
+        """A function whose costly parts are functions of their own, to be called before it."""
+        stages, reduced = cut(self._ready(exprs), f"{name}_h")
+        names, made = [a.name for a in args], []
+        for i, stage in enumerate(stages):
+            needed = set().union(*(e.free_symbols for e in stage.exprs))
+            made.append(_function(f"{name}_{i}", [n for n in names if _named(n, needed)], stage.exprs, stage.names))
+            names += stage.names
+        self.stages[name] = made
+        needed = set().union(*(e.free_symbols for e in reduced))
+        self.functions[name] = _function(name, [n for n in names if _named(n, needed)], reduced)
+
+    def _ready(self, exprs: list[Any]) -> list[sp.Expr]:
+        return cheaper([self.hoist(sp.sympify(e)) for e in exprs])
+
+
+def _named(name: str, symbols: set[sp.Symbol]) -> bool:
+    return any(s.name == name for s in symbols)
+
+
+def _function(name: str, args: list[str], exprs: Sequence[sp.Expr], outputs: tuple[str, ...] = ()) -> Function:
+    lines, results = native_lines(exprs)
+    return Function(name, tuple(args), tuple(lines), tuple(results), outputs)
