@@ -6,7 +6,9 @@ become numbers that the kernel receives: a new parameter value never recompiles,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -34,9 +36,9 @@ FUNCTIONS = {
     "lane_max": "lane_max",
     "lane_select": "lane_select",
 }
-NUMPY_FORMS = {
-    "lane_min": np.minimum, "lane_max": np.maximum, "lane_select": lambda c, a, b: np.where(c > 0, a, b),
-    "lane_sin_turn": lambda t: NUMPY.sincos_turn(t)[0], "lane_cos_turn": lambda t: NUMPY.sincos_turn(t)[1],
+NUMPY_NAMES = {
+    "Abs": "abs", "lane_min": "minimum", "lane_max": "maximum", "Min": "minimum", "Max": "maximum",
+    "lane_sin_quarter": "sin_quarter",
 }  # fmt: skip
 FOLDED = {"Min": "lane_min", "Max": "lane_max"}
 
@@ -47,7 +49,6 @@ class Hoister:
     def __init__(self, parameters: Iterable[sp.Symbol]) -> None:
         self.parameters = frozenset(parameters)
         self.names: dict[sp.Expr, sp.Symbol] = {}
-        self._compute: Callable[..., Any] | None = None
 
     def _name(self, expr: sp.Expr) -> sp.Symbol:
         if expr not in self.names:
@@ -72,16 +73,34 @@ class Hoister:
 
     def values(self, numbers: dict[sp.Symbol, Any], cells: int) -> np.ndarray:
         """Numbers for p0, p1, ... in each cell, shape (names, cells)."""
-        symbols = list(numbers)
         out = np.empty((len(self.names), cells))
-        if self.names:
-            if self._compute is None:
-                self._compute = sp.lambdify(symbols, list(self.names), [NUMPY_FORMS, "numpy"])
-            compute = self._compute
-            with np.errstate(all="ignore"):
-                for row, value in enumerate(compute(*(np.asarray(numbers[s], dtype=float) for s in symbols))):
-                    out[row] = value
+        known = {s: np.asarray(v, dtype=float) for s, v in numbers.items()}
+        with np.errstate(all="ignore"):
+            for row, expr in enumerate(self.names):
+                out[row] = number_of(expr, known)
         return out
+
+
+def number_of(expr: Any, known: Mapping[sp.Symbol, np.ndarray]) -> Any:
+    """The value of a formula for given numbers, straight over the NumPy vocabulary."""
+    if expr.is_Symbol:
+        return known[expr]
+    if not expr.args:
+        return float(expr)
+    values = [number_of(a, known) for a in expr.args]
+    if expr.is_Add:
+        return reduce(operator.add, values)
+    if expr.is_Mul:
+        return reduce(operator.mul, values)
+    if expr.is_Pow:
+        return np.sqrt(values[0]) if expr.exp == sp.Rational(1, 2) else np.power(values[0], values[1])
+    name = type(expr).__name__
+    if name == "lane_select":
+        return np.where(values[0] > 0, values[1], values[2])
+    if name in ("lane_sin_turn", "lane_cos_turn"):
+        return NUMPY.sincos_turn(values[0])[name == "lane_cos_turn"]
+    function = getattr(NUMPY, NUMPY_NAMES.get(name, name))
+    return reduce(function, values) if len(values) > 1 else function(*values)
 
 
 class reciprocal(sp.Function):

@@ -5,8 +5,8 @@ by the steps of the round, and flags the lanes where something happens: an exit,
 horizon, a state that is not finite. Only flagged lanes are handled one by one. A lane whose path has ended takes the
 next path; when none is left the last lane moves into its place, so the cost follows the sum of the path lengths.
 
-Loops over lanes have a multiple of GROUP as their length: the same vector code runs for every lane, so no result depends on
-where a path sits.
+Loops over lanes have a multiple of GROUP as their length: the same vector code runs for every lane, so no result
+depends on where a path sits.
 """
 
 from __future__ import annotations
