@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from sdesim.core import elementary, exactsum, lanes
+from sdesim.core import elementary, exactsum, lanes, trigonometric
 from sdesim.engine.flow import flow_source
 from sdesim.engine.trace import Function, Program
 
@@ -35,7 +35,7 @@ def kernel_source(program: Program, varied: list[bool], record: bool, moments: b
 
 def _helpers(moments: bool) -> str:
     """The texts of the helper modules, without their imports of each other."""
-    modules = [elementary, lanes] + ([exactsum] if moments else [])
+    modules = [elementary, trigonometric, lanes] + ([exactsum] if moments else [])
     text = "\n".join(inspect.getsource(m) for m in modules)
     text = re.sub(r"^from sdesim.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^from __future__.*\n", "", text, flags=re.MULTILINE)

@@ -99,6 +99,7 @@ class Moments:
                 y = step.x1[:, c] - self.about
                 power = np.ones_like(y)
                 for p in range(POWERS):
-                    power = power * y
+                    with np.errstate(over="ignore"):
+                        power = power * y
                     for value in power:
                         add_exact(acc["sums"], j, c, p, value)

@@ -46,7 +46,7 @@ def _log_v(alpha: float, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _integral(alpha: float, x: np.ndarray, kind: str) -> np.ndarray:
-    n = 801 * min(512, math.ceil(0.4 / abs(alpha - 1)))  # the integrand turns over within |alpha - 1| of log theta
+    n = 801 * min(512, math.ceil(0.4 / abs(alpha - 1)))  # it turns over within |alpha - 1| of log theta
     log_v, weight = _log_v(alpha, n)
     out = np.empty(x.shape)
     rows = max(1, 4_000_000 // n)
@@ -59,7 +59,7 @@ def _integral(alpha: float, x: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _interpolated(function: Callable[[float, np.ndarray], np.ndarray], alpha: float, x: np.ndarray) -> np.ndarray:
-    """exp of the polynomial in alpha through log values at 1 and four indices around it, where the integral is sharp."""
+    """exp of the polynomial in alpha through log values at five indices around 1, where the integral is sharp."""
     nodes = 1 + NEAR_ONE * np.array([-2, -1, 0, 1, 2])
     total = np.zeros_like(x)
     for node in nodes:

@@ -19,9 +19,7 @@ from sdesim.core.formula import (
 )
 
 X, Y, A = (sp.Symbol(name, real=True) for name in "xya")
-QUICK = settings(
-    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+QUICK = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 ATTACKS = [
     "__import__('os').system('x')",

@@ -18,9 +18,7 @@ from sdesim.core.formula import FormulaError, differentiate, ops_function, parse
 from sdesim.core.ops import NUMPY, SYMBOLIC
 
 X, Y = sp.Symbol("x", real=True), sp.Symbol("y", real=True)
-QUICK = settings(
-    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+QUICK = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 UNARY = ["exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "abs", "sign"]
 
@@ -30,9 +28,7 @@ def _calls(children):
     return st.one_of(
         st.tuples(pair, st.sampled_from(list("+-*/"))).map(lambda t: f"({t[0][0]} {t[1]} {t[0][1]})"),
         st.tuples(children, st.integers(-3, 4)).map(lambda t: f"({t[0]})**({t[1]})"),
-        st.tuples(children, st.sampled_from([0.5, 0.6, 1.5, -0.5, 2.25])).map(
-            lambda t: f"abs({t[0]})**{t[1]}"
-        ),
+        st.tuples(children, st.sampled_from([0.5, 0.6, 1.5, -0.5, 2.25])).map(lambda t: f"abs({t[0]})**{t[1]}"),
         st.tuples(children, st.sampled_from(UNARY)).map(lambda t: f"{t[1]}({t[0]})"),
         st.tuples(pair, st.sampled_from(["min", "max"])).map(lambda t: f"{t[1]}({t[0][0]}, {t[0][1]})"),
         children.map(lambda c: f"-{c}"),
@@ -249,8 +245,4 @@ def test_long_decimal_powers_are_rounded(text):
     for x in (0.7, -0.7):
         truth = by_mpmath(text, x=x)
         value = at(parse(text), x=x)
-        assert (
-            math.isnan(value)
-            if isinstance(truth, mpmath.mpc)
-            else value == pytest.approx(float(truth), rel=1e-14)
-        )
+        assert math.isnan(value) if isinstance(truth, mpmath.mpc) else value == pytest.approx(float(truth), rel=1e-14)

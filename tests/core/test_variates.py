@@ -1,4 +1,5 @@
 """Variates against the exact laws: in the bulk by goodness of fit, in the tails quantile by quantile."""
+
 import math
 
 import numpy as np
@@ -140,10 +141,11 @@ def share_beyond(alpha, x, t):
 class GivenExponential:
     """Operations under which the variate reads an exponential where it draws one."""
 
-    exp, abs, sincos_turn = NUMPY.exp, NUMPY.abs, staticmethod(NUMPY.sincos_turn)
-
     def __init__(self, w):
         self.w = w
+
+    def __getattr__(self, name):
+        return getattr(NUMPY, name)
 
     def log(self, value):
         return -self.w if value is None else np.log(value)

@@ -1,4 +1,5 @@
 """Dynamics that the tests of the engine share: one compiled kernel each."""
+
 from __future__ import annotations
 
 from typing import Any

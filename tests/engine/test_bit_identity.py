@@ -1,4 +1,7 @@
 """What a result must not depend on, bit for bit: batches, threads, the size of the ensemble, interruptions."""
+
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,10 +12,12 @@ from tests.engine.test_engines_agree import looks
 
 WATCHED = {
     "recursion with every observer": (
-        clipped(), -1.0, looks(sd.FirstExit(sd.Interval(-1.7, 1.4)), sd.Passages(WELL, core=0.8, capacity=3), clock=0.05),
+        clipped(),
+        -1.0,
+        looks(sd.FirstExit(sd.Interval(-1.7, 1.4)), sd.Passages(WELL, core=0.8, capacity=3), clock=0.05),
     ),
     "bridge in a disc": (euler(-PLANE.gradient, 0.35), [-1.0, 0.0], looks(sd.FirstExit(sd.Ball([-1, 0], 0.8)))),
-}  # fmt: skip
+}
 PATHS, STEPS = 600, 1000
 
 
@@ -45,7 +50,7 @@ def without_moments(ds):
 @pytest.mark.parametrize("cuts", [(300,), (1, 64, 65, 599)])
 def test_batches_joined_are_the_whole_run_moments_included(call, cuts):
     edges = [0, *cuts, PATHS]
-    parts = [call(high - low, start_path=low) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [call(high - low, start_path=low) for low, high in itertools.pairwise(edges)]
     assert_identical(sd.concat(parts[::-1]), call())
 
 
@@ -126,7 +131,13 @@ def test_a_wall_time_marks_what_is_not_finished_and_keeps_what_is():
 def test_moments_see_the_start_of_each_path_once_however_often_a_run_stops(stop_after, monkeypatch):
     """Paths of one step, so that a stop falls between the loading of a path and its first step."""
     dynamics, _, _ = WATCHED["recursion with every observer"]
-    call = {"x0": -1.0, "n_paths": 5000, "n_steps": 3, "observers": WATCHED["recursion with every observer"][2], "threads": 2}
+    call = {
+        "x0": -1.0,
+        "n_paths": 5000,
+        "n_steps": 3,
+        "observers": WATCHED["recursion with every observer"][2],
+        "threads": 2,
+    }
     whole = sd.run(dynamics, **call)
     ds = None
     for calls in range(1, 12):

@@ -1,4 +1,5 @@
 """Kernels on disk: one file for each text, found again by other processes, never rewritten, never mistaken."""
+
 import os
 import subprocess
 import sys
@@ -31,7 +32,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def stamps(folder):
-    return {p.name: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.suffix in (".py", ".nbi", ".nbc")}
+    return {
+        p.name: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.suffix in (".py", ".nbi", ".nbc")
+    }
 
 
 def test_two_texts_are_two_files_that_compute_their_own(folder):
@@ -55,7 +58,7 @@ def test_another_process_finds_the_compiled_code_and_writes_nothing(folder):
 
 
 def test_loading_again_in_this_process_writes_nothing(folder):
-    cache.load_kernel(TOY.format(3))
+    cache.load_kernel(TOY.format(3)).advance(0)
     before = stamps(folder)
     cache.load_kernel.cache_clear()
     assert cache.load_kernel(TOY.format(3)).advance(0) == 3
@@ -85,8 +88,7 @@ def test_an_edited_helper_is_another_kernel(monkeypatch):
     original = source.inspect.getsource
 
     def edited(module):
-        found = original(module)
-        return found.replace("6.755399441055744", "6.7553994410557440") + ("\n# edited\n" if module is elementary else "")
+        return original(module) + ("\n# edited\n" if module is elementary else "")
 
     monkeypatch.setattr(source.inspect, "getsource", edited)
     assert cache.kernel_name(text_of(linear())) != cache.kernel_name(text)
@@ -96,20 +98,31 @@ def test_an_edited_helper_is_another_kernel(monkeypatch):
 
 def test_what_changes_the_computation_changes_the_text():
     texts = [
-        text_of(linear()), text_of(euler("-k*x**3", 0.6, params={"k": 1.0})), text_of(linear(noise=sd.Stable(1.5))),
-        text_of(linear(), [sd.FirstExit(sd.Interval(-1, 1))]), text_of(linear(), [sd.FirstExit(sd.Interval(-1, 1), None)]),
-        text_of(linear(), [sd.Record([1.0])]), text_of(linear(), [sd.Moments([1.0])]), text_of(well(), [sd.Passages(WELL)]),
-        text_of(sd.Truncated(linear(), 0.1)), text_of(sd.Projected(linear(), sd.Interval(-1, 1))),
-        text_of(linear(), varied=["dt"]), text_of(linear(), varied=["sde.k"]), text_of(sgd(sd.Gaussian())),
+        text_of(linear()),
+        text_of(euler("-k*x**3", 0.6, params={"k": 1.0})),
+        text_of(linear(noise=sd.Stable(1.5))),
+        text_of(linear(), [sd.FirstExit(sd.Interval(-1, 1))]),
+        text_of(linear(), [sd.FirstExit(sd.Interval(-1, 1), None)]),
+        text_of(linear(), [sd.Record([1.0])]),
+        text_of(linear(), [sd.Moments([1.0])]),
+        text_of(well(), [sd.Passages(WELL)]),
+        text_of(sd.Truncated(linear(), 0.1)),
+        text_of(sd.Projected(linear(), sd.Interval(-1, 1))),
+        text_of(linear(), varied=["dt"]),
+        text_of(linear(), varied=["sde.k"]),
+        text_of(sgd(sd.Gaussian())),
         text_of(sd.EulerMaruyama(linear().sde, 0.1, 2)),
-    ]  # fmt: skip
+    ]
     assert len(set(texts)) == len(texts)
 
 
 def test_values_of_parameters_times_and_ends_do_not_change_the_text():
     same = {
         text_of(linear(k, s, dt), [sd.FirstExit(sd.Interval(low, high)), sd.Record(times)])
-        for k, s, dt, low, high, times in ((1.0, 0.6, 0.02, -1.0, 1.0, [1.0]), (2.0, 0.1, 0.5, -9.0, float("inf"), [0.0, 3.0, 4.0]))
+        for k, s, dt, low, high, times in (
+            (1.0, 0.6, 0.02, -1.0, 1.0, [1.0]),
+            (2.0, 0.1, 0.5, -9.0, float("inf"), [0.0, 3.0, 4.0]),
+        )
     }
     assert len(same) == 1
     assert len({text_of(linear(noise=sd.Stable(a, scale=s))) for a, s in ((0.5, 1.0), (1.9, 0.2), (2.0, 3.0))}) == 1

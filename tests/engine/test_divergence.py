@@ -1,4 +1,5 @@
 """A path that becomes infinite is marked so and harms no other."""
+
 import math
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Exit times of large ensembles against exact mean exit times, exact laws, and the operators of the chains."""
+
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import scipy.special as special
 
 import sdesim as sd
 from tests import chance
-from tests.engine.named import LAWS, LEFT, WELL, brownian, clipped, euler, plane, sgd, well
+from tests.engine.named import LAWS, LEFT, brownian, clipped, euler, plane, sgd, well
 
 FOREVER = 1e5
 DISC = sd.Ball([0, 0], 1.0)
@@ -20,43 +21,52 @@ def exit_times(dynamics, x0, region, n_paths=100_000, correction="auto", seed=7,
     return ds
 
 
+def crossed(t, drift):
+    """P(τ ≤ t) of Brownian motion with drift at level 1 (Karatzas and Shreve 1991, section 3.5.C)."""
+    root = np.sqrt(t)
+    return special.ndtr((drift * t - 1) / root) + math.exp(2 * drift) * special.ndtr((-drift * t - 1) / root)
+
+
+def below(x, t, drift):
+    """P(X_t ≤ x, τ > t) for x ≤ 1, by reflection."""
+    root = math.sqrt(t)
+    return special.ndtr((x - drift * t) / root) - math.exp(2 * drift) * special.ndtr((x - 2 - drift * t) / root)
+
+
 @pytest.mark.parametrize("dt", [0.5, 0.02])
 @pytest.mark.parametrize("drift", [0.0, 0.8])
 def test_brownian_motion_leaves_a_half_line_at_its_exact_time_whatever_the_step(dt, drift):
-    """Inverse Gaussian law at level 1 (Karatzas and Shreve 1991, 3.5.12), defective without drift: censored at 10."""
+    dynamics, end = euler("v", 1.0, dt, params={"v": drift}, variables=["x"]), 10.0
 
-    def cdf(t):
-        root = np.sqrt(t)
-        return special.ndtr((drift * t - 1) / root) + math.exp(2 * drift) * special.ndtr((-drift * t - 1) / root)
-
-    dynamics = euler("v", 1.0, dt, params={"v": drift}, variables=["x"])
-    for correction, right in (("bridge", True), (None, False)):
+    def simulated(correction):
         observers = [sd.FirstExit(sd.Interval(high=1.0), correction)]
-        ds = sd.run(dynamics, 0.0, 100_000, t_max=10.0, observers=observers, seed=3)
+        ds = sd.run(dynamics, 0.0, 100_000, t_max=end, observers=observers, seed=3)
         gone = ds.status.values == sd.Status.EXITED
-        assert chance.follows(ds.exit_time.values[gone], lambda t: cdf(t) / cdf(10.0)) == right
-        if right:
-            assert chance.has_share(gone, float(cdf(10.0)))
-            assert (ds.exit_state.values[gone] == 1.0).all()
-            assert np.isnan(ds.exit_time.values[~gone]).all()
-            stay = ds.final_state.values[~gone]
-            reflected = (1 - drift * 10) / math.sqrt(10), (-1 - drift * 10) / math.sqrt(10)
-            total = special.ndtr(reflected[0]) - math.exp(2 * drift) * special.ndtr(reflected[1])
+        assert np.isnan(ds.exit_time.values[~gone]).all()
+        return ds, gone
 
-            def staying(x):
-                below = special.ndtr((x - drift * 10) / math.sqrt(10))
-                return (below - math.exp(2 * drift) * special.ndtr((x - 2 - drift * 10) / math.sqrt(10))) / total
+    def exact(t):
+        return crossed(t, drift) / crossed(end, drift)
 
-            assert chance.follows(stay, staying)
+    ds, gone = simulated("bridge")
+    assert chance.has_share(gone, float(crossed(end, drift)))
+    assert chance.follows(ds.exit_time.values[gone], exact)
+    assert (ds.exit_state.values[gone] == 1.0).all()
+    assert chance.follows(ds.final_state.values[~gone], lambda x: below(x, end, drift) / below(1.0, end, drift))
+    ds, gone = simulated(None)
+    assert not chance.follows(ds.exit_time.values[gone], exact)
 
 
 EXACT = {
     "double well through one end": (well(0.7, 0.01), -1.0, sd.Interval(high=0.0), 0.01),
     "double well, asymmetric interval": (well(0.7, 0.002), -0.8, sd.Interval(-1.6, -0.2), 0.01),
     "multiplicative noise": (
-        euler("mu*x", "s*x", 0.004, params={"mu": 0.05, "s": 0.5}), 1.0, sd.Interval(0.5, 1.6), 0.01,
+        euler("mu*x", "s*x", 0.004, params={"mu": 0.05, "s": 0.5}),
+        1.0,
+        sd.Interval(0.5, 1.6),
+        0.01,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", EXACT)
@@ -80,7 +90,7 @@ def test_with_the_bridge_the_error_in_dt_is_of_first_order_on_the_line_and_of_on
         mean, error = ds.exit_time.mean("path").values, ds.exit_time.std("path").values / 1000
         bias[correction] = mean - exact
         assert (np.abs(bias[correction]) > 4 * error).all()
-    assert 0.9 < chance.slope(steps, bias["bridge"])
+    assert chance.slope(steps, bias["bridge"]) > 0.9
     assert 0.35 < chance.slope(steps, bias[None]) < 0.65
     assert (np.abs(bias["bridge"]) < 0.3 * np.abs(bias[None])).all()
 
@@ -91,14 +101,14 @@ def test_with_the_bridge_the_error_in_dt_is_of_first_order_in_a_disc_and_of_one_
     radial = sd.SDE("1/(2*x) - k*x", 1.0, params={"k": rate})
     exact = float(sd.theory.mean_exit_time(radial, 0.3, sd.Interval(0.0, 1.0)))
     bias = {}
-    for correction, n in (("bridge", 3_000_000), (None, 200_000)):
+    for correction, n in (("bridge", 2_000_000), (None, 200_000)):
         ds = exit_times(plane(rate), [0.3, 0.0], DISC, n, correction, vary={"dt": steps})
         mean, error = ds.exit_time.mean("path").values, ds.exit_time.std("path").values / math.sqrt(n)
         bias[correction] = mean - exact
         assert (np.abs(bias[correction]) > 4 * error).all()
         radius = np.sqrt((ds.exit_state**2).sum("component"))
         assert np.allclose(radius, 1.0, atol=1e-12) == (correction == "bridge")
-    assert 0.9 < chance.slope(steps, bias["bridge"])
+    assert chance.slope(steps, bias["bridge"]) > 0.9
     assert 0.3 < chance.slope(steps, bias[None]) < 0.65
     assert (np.abs(bias["bridge"]) < 0.4 * np.abs(bias[None])).all()
 
@@ -185,4 +195,3 @@ def test_the_share_of_exits_through_the_upper_end_is_exact():
     assert set(np.unique(ends)) == {-1.0, 2.0}
     assert chance.has_share(ends == 2.0, 0.5)
     assert not chance.has_share(ends == 2.0, 0.51)
-    assert WELL.dim == 1

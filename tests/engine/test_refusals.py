@@ -1,4 +1,5 @@
-"""Calls that make no sense are refused before anything is computed, each in one line that says what to write instead."""
+"""Calls that make no sense are refused before anything is computed, in one line that says what to write instead."""
+
 import math
 
 import numpy as np
@@ -26,16 +27,24 @@ REFUSED = {
     "b negative": (lambda: sd.Truncated(sgd(sd.Gaussian()), -0.5), "b must be positive, got -0.5"),
     "b in vary": (lambda: run(clipped(), vary={"b": [0.1, -0.2]}), "b must be positive, got -0.2"),
     "alpha in vary": (
-        lambda: run(linear(noise=sd.Stable(1.5)), vary={"alpha": [1.5, 2.5]}), r"alpha must be in \(0, 2\], got 2.5",
+        lambda: run(linear(noise=sd.Stable(1.5)), vary={"alpha": [1.5, 2.5]}),
+        r"alpha must be in \(0, 2\], got 2.5",
     ),
     "substeps": (lambda: sd.EulerMaruyama(well().sde, 0.1, 0), "substeps must be at least 1, got 0"),
     "substeps of isotropic noise": (
-        lambda: euler(["-x", "-y"], 1.0, substeps=2, noise=sd.Stable(1.5, isotropic=True)), "isotropic=False",
+        lambda: euler(["-x", "-y"], 1.0, substeps=2, noise=sd.Stable(1.5, isotropic=True)),
+        "isotropic=False",
     ),
-    "unknown symbol": (lambda: sd.SDE("-x*kk", 1.0, variables=["x"], params={"k": 1.0}), "unknown symbol 'kk': did you mean k"),
+    "unknown symbol": (
+        lambda: sd.SDE("-x*kk", 1.0, variables=["x"], params={"k": 1.0}),
+        "unknown symbol 'kk': did you mean k",
+    ),
     "too many symbols": (lambda: sd.SDE("-x*a", 1.0), "the drift has 1 components and the variables are a, x"),
     "no formula": (lambda: sd.SDE("__import__('os')", 1.0), "__import__"),
-    "law for an SDE": (lambda: sd.SDE("-x", 1.0, noise=sd.Pareto(1.5)), "driven by Gaussian or Stable noise, got Pareto: use SGD"),
+    "law for an SDE": (
+        lambda: sd.SDE("-x", 1.0, noise=sd.Pareto(1.5)),
+        "driven by Gaussian or Stable noise, got Pareto: use SGD",
+    ),
     "calculus": (lambda: sd.SDE("-x", 1.0, calculus="stratonovich"), "calculus must be 'ito', got 'stratonovich'"),
     "isotropy of an SDE": (lambda: sd.SDE(["-x", "-y"], 1.0, noise=sd.Stable(1.5)), "needs isotropic=True or False"),
     "isotropy of SGD": (lambda: sd.SGD(PLANE, 0.1, noise=sd.Stable(1.5)), "needs isotropic=True or False"),
@@ -46,15 +55,18 @@ REFUSED = {
     "no landscape": (lambda: sd.SGD("x**2", 0.1), r"runs on a Landscape, got str: write Landscape\(formula\)"),
     "no law": (lambda: sd.SGD(WELL, 0.1, noise="gaussian"), "noise must be a law, got 'gaussian': one of Gaussian"),
     "unknown parameter of SGD": (
-        lambda: sd.SGD(sd.Landscape("zeta*x**2", params={"zeta": 1.0}), 0.1, params={"zet": 2.0}), "did you mean zeta",
+        lambda: sd.SGD(sd.Landscape("zeta*x**2", params={"zeta": 1.0}), 0.1, params={"zet": 2.0}),
+        "did you mean zeta",
     ),
     "nothing to wrap": (lambda: sd.Truncated("x", 0.1), "wraps a dynamics such as SGD.*, got 'x'"),
     "nothing to project": (lambda: sd.Projected(3, sd.Interval(0, 1)), "wraps a dynamics such as SGD.*, got 3"),
     "projection on a half space": (
-        lambda: sd.Projected(well(), sd.HalfSpace([1.0], 0.0)), "needs an Interval or a Ball, .* got HalfSpace",
+        lambda: sd.Projected(well(), sd.HalfSpace([1.0], 0.0)),
+        "needs an Interval or a Ball, .* got HalfSpace",
     ),
     "projection in another dimension": (
-        lambda: sd.Projected(well(), sd.Ball([0, 0], 1.0)), "the region has dimension 2, the dynamics 1",
+        lambda: sd.Projected(well(), sd.Ball([0, 0], 1.0)),
+        "the region has dimension 2, the dynamics 1",
     ),
     "empty interval": (lambda: sd.Interval(1.0, 1.0), "needs low < high, got low=1.0 and high=1.0"),
     "radius": (lambda: sd.Ball([0, 0], -1.0), "Ball radius must be positive, got -1"),
@@ -65,7 +77,8 @@ REFUSED = {
     "basin of a text": (lambda: sd.Basin("x**2", 1.0), "needs a Landscape, got str"),
     "region of a number": (lambda: sd.FirstExit(1.0), r"needs a region such as Interval\(-1, 1\), got 1.0"),
     "correction by another name": (
-        lambda: sd.FirstExit(sd.Interval(0, 1), "brige"), "correction must be 'auto', 'bridge' or None, got 'brige': did you mean bridge",
+        lambda: sd.FirstExit(sd.Interval(0, 1), "brige"),
+        "correction must be 'auto', 'bridge' or None, got 'brige': did you mean bridge",
     ),
     "bridge of a recursion": (
         lambda: run(sgd(sd.Gaussian()), observers=[sd.FirstExit(sd.Interval(high=0.0), "bridge")]),
@@ -80,38 +93,54 @@ REFUSED = {
         "Truncated with Gaussian noise has no continuous path",
     ),
     "bridge of a projected step": (
-        lambda: run(sd.Projected(well(), sd.Interval(-2, 2)), observers=[sd.FirstExit(sd.Interval(high=0.0), "bridge")]),
+        lambda: run(
+            sd.Projected(well(), sd.Interval(-2, 2)), observers=[sd.FirstExit(sd.Interval(high=0.0), "bridge")]
+        ),
         "Projected with Gaussian noise has no continuous path",
     ),
     "bridge of a sublevel set": (
-        lambda: run(observers=[sd.FirstExit(sd.Sublevel(WELL, -0.1), "bridge")]), "Sublevel has no signed distance",
+        lambda: run(observers=[sd.FirstExit(sd.Sublevel(WELL, -0.1), "bridge")]),
+        "Sublevel has no signed distance",
     ),
     "exit in another dimension": (
-        lambda: run(observers=[sd.FirstExit(sd.Ball([0, 0], 2.0))]), "the exit region has dimension 2, the dynamics 1",
+        lambda: run(observers=[sd.FirstExit(sd.Ball([0, 0], 2.0))]),
+        "the exit region has dimension 2, the dynamics 1",
     ),
     "interval for a plane": (
-        lambda: run(FLAT, [0, 0], observers=EXIT), "the exit region has dimension 1, the dynamics 2",
+        lambda: run(FLAT, [0, 0], observers=EXIT),
+        "the exit region has dimension 1, the dynamics 2",
     ),
     "passages in another dimension": (
-        lambda: run(FLAT, [0, 0], observers=[sd.Passages(WELL)]), "the landscape of Passages has dimension 1, the dynamics 2",
+        lambda: run(FLAT, [0, 0], observers=[sd.Passages(WELL)]),
+        "the landscape of Passages has dimension 1, the dynamics 2",
     ),
     "passages of one well": (lambda: run(observers=[sd.Passages(sd.Landscape("x**2"))]), "needs at least two wells"),
     "core": (lambda: sd.Passages(WELL, core=1.5), r"core must be in \(0, 1\], got 1.5"),
     "capacity": (lambda: sd.Passages(WELL, capacity=0), "capacity must be at least 1, got 0"),
     "two of one kind": (lambda: run(observers=EXIT * 2), "two FirstExit observers in one run"),
-    "no observer": (lambda: run(observers=[sd.Interval(0, 1)]), "is no observer: use FirstExit, Record, Moments, Passages"),
+    "no observer": (
+        lambda: run(observers=[sd.Interval(0, 1)]),
+        "is no observer: use FirstExit, Record, Moments, Passages",
+    ),
     "times that fall": (lambda: sd.Record([1.0, 0.5]), "times must increase"),
     "negative times": (lambda: sd.Moments([-1.0, 0.5]), "times must be a list of finite times at least 0"),
     "no times": (lambda: sd.Record([]), "times must be a list of finite times"),
     "times that are not finite": (lambda: sd.Record([0, math.nan]), "times must be a list of finite times"),
-    "start outside": (lambda: run(x0=0.5, observers=EXIT), r"x0=0.5 lies outside the region Interval\(.*\): start inside it"),
+    "start outside": (
+        lambda: run(x0=0.5, observers=EXIT),
+        r"x0=0.5 lies outside the region Interval\(.*\): start inside it",
+    ),
     "start on the boundary": (lambda: run(x0=0.0, observers=EXIT), "x0=0.0 lies outside the region"),
     "one start of many outside": (lambda: run(x0=[-1.0, -1.0, 2.0, -1.0], observers=EXIT), "x0=2.0 lies outside"),
     "start outside in one cell": (
-        lambda: run(x0=-1.0, observers=EXIT, vary={"high": [0.0, -1.2]}), "x0=-1.0 lies outside the region",
+        lambda: run(x0=-1.0, observers=EXIT, vary={"high": [0.0, -1.2]}),
+        "x0=-1.0 lies outside the region",
     ),
     "shape of a start": (lambda: run(x0=[1.0, 2.0, 3.0]), r"x0 has shape \(3,\): possible are \(\) or \(4,\)"),
-    "shape of a start in the plane": (lambda: run(FLAT, 1.0), r"x0 has shape \(\): possible are \(2,\) for all paths or \(4, 2\)"),
+    "shape of a start in the plane": (
+        lambda: run(FLAT, 1.0),
+        r"x0 has shape \(\): possible are \(2,\) for all paths or \(4, 2\)",
+    ),
     "start that is not finite": (lambda: run(x0=math.nan), "x0 must be finite"),
     "start that is a word": (lambda: run(x0="left"), "x0 must be a number, an array or a law, got 'left'"),
     "no paths": (lambda: run(n_paths=0), "n_paths must be at least 1, got 0"),
@@ -134,18 +163,26 @@ REFUSED = {
     "threads": (lambda: run(threads=0), "threads must be at least 1, got 0"),
     "wall time": (lambda: run(wall_time=0.0), "wall_time must be positive, got 0"),
     "no dynamics": (lambda: run(WELL), "run needs a dynamics such as EulerMaruyama"),
-    "unknown parameter to vary": (lambda: run(vary={"difusion": [1.0]}), "unknown parameter 'difusion': did you mean diffusion"),
+    "unknown parameter to vary": (
+        lambda: run(vary={"difusion": [1.0]}),
+        "unknown parameter 'difusion': did you mean diffusion",
+    ),
     "ambiguous parameter": (
-        lambda: run(clipped(), vary={"scale": [1.0], "low": [-2.0]}, observers=EXIT), "parameter 'low' is ambiguous: write one of",
+        lambda: run(clipped(), vary={"scale": [1.0], "low": [-2.0]}, observers=EXIT),
+        "parameter 'low' is ambiguous: write one of",
     ),
     "values to vary": (lambda: run(vary={"dt": ["a"]}), r"vary\['dt'\] must be a list of numbers"),
     "no values to vary": (lambda: run(vary={"dt": []}), r"vary\['dt'\] must be a list of numbers"),
-    "one parameter twice": (lambda: run(vary={"dt": [0.1], "sde.diffusion": [1.0], "diffusion": [2.0]}), "vary names sde.diffusion twice"),
+    "one parameter twice": (
+        lambda: run(vary={"dt": [0.1], "sde.diffusion": [1.0], "diffusion": [2.0]}),
+        "vary names sde.diffusion twice",
+    ),
     "a dimension to vary": (
-        lambda: run(euler("-path*x", 0.1, params={"path": 1.0}), vary={"path": [1.0]}), "it is a dimension of every dataset",
+        lambda: run(euler("-path*x", 0.1, params={"path": 1.0}), vary={"path": [1.0]}),
+        "it is a dimension of every dataset",
     ),
     "misspelt keyword": (lambda: run(tmax=1.0), "unexpected keyword argument 'tmax'"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Laws of linear equations and geometric Brownian motion: closed forms of the chain, and of the SDE as dt goes to zero."""
+"""Laws of linear equations and geometric Brownian motion: closed forms of the chain and of the SDE."""
+
 import math
 
 import numpy as np
@@ -54,7 +55,9 @@ def test_the_fourth_moment_is_that_of_a_normal(decaying):
 def test_a_stationary_start_stays_stationary():
     variance = NOISE**2 * 0.05 / (1 - (1 - RATE * 0.05) ** 2)
     start = sd.Gaussian(math.sqrt(variance))
-    ds = sd.run(linear(RATE, NOISE, 0.05), start, 100_000, t_max=3.0, observers=[sd.Record([0, 3.0]), sd.Moments([0, 3.0])])
+    ds = sd.run(
+        linear(RATE, NOISE, 0.05), start, 100_000, t_max=3.0, observers=[sd.Record([0, 3.0]), sd.Moments([0, 3.0])]
+    )
     for i in (0, 1):
         assert chance.follows(ds.state.isel(time=i).values, lambda v: special.ndtr(v / math.sqrt(variance)))
     sde = NOISE**2 / (2 * RATE)

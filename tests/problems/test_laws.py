@@ -1,4 +1,5 @@
-"""Laws of the increments: tail, distribution, density and characteristic function against scipy, mpmath and each other."""
+"""Laws of the increments: tail, cdf, density and characteristic function against scipy, mpmath and each other."""
+
 import math
 
 import mpmath
@@ -11,9 +12,22 @@ from sdesim.problems import laws, stable_law
 from sdesim.problems.laws import Gaussian, Pareto, Stable, StudentT, Uniform
 
 ALL = [
-    Gaussian(), Gaussian(0.3), Stable(0.6), Stable(0.95), Stable(1.0, scale=2.0), Stable(1.05), Stable(1.5), Stable(1.99),
-    Stable(2.0, scale=0.5), Pareto(1.2, 0.1), Pareto(3.5), StudentT(1.0), StudentT(2.7, 0.4), Uniform(), Uniform(0.2),
-]  # fmt: skip
+    Gaussian(),
+    Gaussian(0.3),
+    Stable(0.6),
+    Stable(0.95),
+    Stable(1.0, scale=2.0),
+    Stable(1.05),
+    Stable(1.5),
+    Stable(1.99),
+    Stable(2.0, scale=0.5),
+    Pareto(1.2, 0.1),
+    Pareto(3.5),
+    StudentT(1.0),
+    StudentT(2.7, 0.4),
+    Uniform(),
+    Uniform(0.2),
+]
 X = np.array([-3e3, -20.0, -2.5, -0.7, -0.1, -1e-3, 1e-3, 0.05, 0.4, 1.0, 3.0, 30.0, 1e4])
 
 
@@ -77,7 +91,9 @@ def test_the_density_has_mass_one(law):
 def test_the_characteristic_function_is_the_transform_of_the_density(law, xi):
     """E cos(xi Z) = 1 - xi ∫ sin(xi x) H(x) dx over x > 0, half-waves summed by Euler's transformation (mpmath)."""
     if isinstance(law, Uniform):
-        value = scipy.integrate.quad(lambda x: math.cos(xi * x) * float(law.density(x)), -law.half_width, law.half_width)[0]
+        value = scipy.integrate.quad(
+            lambda x: math.cos(xi * x) * float(law.density(x)), -law.half_width, law.half_width
+        )[0]
     else:
         nodes, weights = np.polynomial.legendre.leggauss(40)
         waves = np.arange(80)
@@ -127,9 +143,11 @@ def test_the_stable_law_in_the_middle_is_the_inverse_transform(alpha):
             edges = [mpmath.mpf(10) ** -12, *[mpmath.mpf(10) ** -k for k in range(8, 0, -2)]]
             step = mpmath.pi / value
             edges += [k * step for k in range(1, int(cut / step) + 2)] if step < cut else [cut]
-            edges = sorted(set([mpmath.mpf(0), *edges, cut]))
+            edges = sorted({mpmath.mpf(0), *edges, cut})
             wave = mpmath.quad(lambda s, v=value: mpmath.cos(s * v) * mpmath.exp(-(s**alpha)), edges, maxdegree=6)
-            mass = mpmath.quad(lambda s, v=value: mpmath.sin(s * v) / s * mpmath.exp(-(s**alpha)), edges[1:], maxdegree=6)
+            mass = mpmath.quad(
+                lambda s, v=value: mpmath.sin(s * v) / s * mpmath.exp(-(s**alpha)), edges[1:], maxdegree=6
+            )
             mass += mpmath.mpf(value) * edges[1]
             assert density == pytest.approx(float(wave / mpmath.pi), rel=1e-9)
             assert tail == pytest.approx(float(1 - 2 * mass / mpmath.pi), rel=1e-8)
@@ -161,7 +179,13 @@ def test_a_gaussian_is_not_a_stable_law_of_the_same_scale():
 
 @pytest.mark.parametrize(
     ("law", "variance"),
-    [(Gaussian(3.0), 9.0), (Uniform(3.0), 3.0), (Stable(2.0, scale=3.0), 18.0), (Pareto(4.0, 3.0), 3.0), (StudentT(4.0, 3.0), 18.0)],
+    [
+        (Gaussian(3.0), 9.0),
+        (Uniform(3.0), 3.0),
+        (Stable(2.0, scale=3.0), 18.0),
+        (Pareto(4.0, 3.0), 3.0),
+        (StudentT(4.0, 3.0), 18.0),
+    ],
 )
 def test_the_variance_is_the_integral_of_the_tail(law, variance):
     """E Z**2 = 2 ∫ x H(x) dx."""
@@ -180,7 +204,15 @@ def test_heavy_tails_have_no_variance(law):
 
 @pytest.mark.parametrize(
     ("law", "index"),
-    [(Gaussian(), 2), (Stable(1.3), 1.3), (Pareto(1.2), 1.2), (Pareto(5.0), 2), (StudentT(1.5), 1.5), (StudentT(9), 2), (Uniform(), 2)],
+    [
+        (Gaussian(), 2),
+        (Stable(1.3), 1.3),
+        (Pareto(1.2), 1.2),
+        (Pareto(5.0), 2),
+        (StudentT(1.5), 1.5),
+        (StudentT(9), 2),
+        (Uniform(), 2),
+    ],
 )
 def test_the_scaling_index_is_that_of_sums(law, index):
     assert law.index == index
