@@ -1,4 +1,5 @@
 """Vector fields given by formulas."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

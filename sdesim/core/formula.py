@@ -2,11 +2,13 @@
 
 Reading text is `sdesim.core.grammar`, evaluation `sdesim.core.program`; both are reached through here.
 """
+
 from __future__ import annotations
 
 import keyword
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,6 +30,12 @@ _SLOPES: dict[Any, Callable[[Any], Any]] = {
     sp.cosh: sp.sinh, sp.Abs: sp.sign, sp.sign: lambda u: sp.Integer(0),
 }  # fmt: skip
 _ORDERS = (sp.StrictGreaterThan, sp.StrictLessThan, sp.GreaterThan, sp.LessThan)
+
+
+@lru_cache(maxsize=4096)
+def text_of(expr: sp.Expr) -> str:
+    """The formula as text that `parse` reads; kept, since SymPy takes milliseconds to write a long one."""
+    return str(expr)
 
 
 def expression(obj: Any) -> sp.Expr:

@@ -4,6 +4,7 @@ Text is never evaluated and never handed to `sympify`. Every symbol is real, mat
 literals are exact rationals, so that `x**0.5` is a square root. Outside the domain of a function (the log of
 a negative number) a formula is NaN.
 """
+
 from __future__ import annotations
 
 import ast
@@ -111,9 +112,7 @@ class _Reader:
             return "a comparison is a condition, not a value"
         return f"use numbers, names, {OPERATORS} and {', '.join(FUNCTIONS)}"
 
-    def chain(
-        self, node: ast.expr, join: type, invert: type, inverse: Callable[[Any], Any], depth: int
-    ) -> list[Any]:
+    def chain(self, node: ast.expr, join: type, invert: type, inverse: Callable[[Any], Any], depth: int) -> list[Any]:
         """Operands of a + b - c or a * b / c, without recursion: a long sum is not a deep one."""
         operands = []
         while isinstance(node, ast.BinOp) and isinstance(node.op, join | invert):

@@ -19,6 +19,7 @@ class Ops(Protocol):
 
     def exp(self, x: Any) -> Any: ...
     def log(self, x: Any) -> Any: ...
+    def log_normal_range(self, x: Any) -> Any: ...
     def sqrt(self, x: Any) -> Any: ...
     def sin(self, x: Any) -> Any: ...
     def cos(self, x: Any) -> Any: ...
@@ -60,6 +61,13 @@ class lane_sin_quarter(sp.Function):
     is_real = True
 
 
+class log_unit(sp.Function):
+    """log of a number known to be positive and neither subnormal nor infinite; stays opaque until it is printed."""
+
+    nargs = 1
+    is_real = True
+
+
 class lane_min(sp.Function):
     """NaN-propagating minimum; SymPy's Min would sort and merge arguments it cannot compare."""
 
@@ -86,6 +94,7 @@ class SymbolicOps:
 
     exp = staticmethod(sp.exp)
     log = staticmethod(sp.log)
+    log_normal_range = staticmethod(log_unit)
     sqrt = staticmethod(sp.sqrt)
     sin = staticmethod(sp.sin)
     cos = staticmethod(sp.cos)
@@ -133,6 +142,7 @@ class NumpyOps:
 
     exp = staticmethod(np.exp)
     log = staticmethod(np.log)
+    log_normal_range = staticmethod(np.log)
     sqrt = staticmethod(np.sqrt)
     sin = staticmethod(np.sin)
     cos = staticmethod(np.cos)

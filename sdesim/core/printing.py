@@ -21,6 +21,7 @@ LARGEST_PRODUCT_POWER = 32
 FUNCTIONS = {
     "exp": "lane_exp",
     "log": "lane_log",
+    "log_unit": "log_unit",
     "sin": "lane_sin",
     "cos": "lane_cos",
     "tan": "lane_tan",
@@ -160,8 +161,6 @@ def native(expr: sp.Expr) -> str:
     if expr.is_Pow:
         return _power(expr.base, expr.exp)
     name = type(expr).__name__
-    if name == "log" and expr.args[0].is_Symbol and expr.args[0].name.startswith("u_"):
-        return f"log_unit({expr.args[0].name})"
     if name == "positive_power":
         return f"lane_pow_positive({', '.join(native(a) for a in expr.args)})"
     if name == "reciprocal":

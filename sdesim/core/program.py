@@ -1,10 +1,11 @@
 """Formulas as straight-line programs over the vocabulary of `sdesim.core.ops`."""
+
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import sympy as sp
@@ -177,4 +178,10 @@ def ops_function(exprs: Sequence[sp.Expr], args: Sequence[str]) -> OpsFunction:
     >>> ops_function([parse("x**2 + a")], ["x", "a"])(NUMPY, 3.0, 1.0)
     [10.0]
     """
+    return _built(tuple(exprs), tuple(args))
+
+
+@lru_cache(maxsize=512)
+def _built(exprs: tuple[sp.Expr, ...], args: tuple[str, ...]) -> OpsFunction:
+    """One program for equal formulas: a step asks for its own again at every step."""
     return OpsFunction(exprs, args)

@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
-COST = {"log": 2, "exp": 2, "sin": 3, "cos": 3, "tan": 4, "sinh": 3, "cosh": 3, "tanh": 4, "positive_power": 5}
+COST = {
+    "log": 2,
+    "log_unit": 2,
+    "exp": 2,
+    "sin": 3,
+    "cos": 3,
+    "tan": 4,
+    "sinh": 3,
+    "cosh": 3,
+    "tanh": 4,
+    "positive_power": 5,
+}
 POWER_COST = 6
 STAGE_COST = 5  # a stage is closed before it costs more
 WORTH_CUTTING = 6  # below it one loop is short enough

@@ -14,14 +14,14 @@ from sdesim.core.ops import Ops
 
 def normal_pair(ops: Ops, u: Any, t: Any) -> tuple[Any, Any]:
     """Two independent standard normals: sqrt(-2 log u) times (cos, sin) of the turn t (Box and Muller 1958)."""
-    radius = ops.sqrt(-2 * ops.log(u))
+    radius = ops.sqrt(-2 * ops.log_normal_range(u))
     s, c = ops.sincos_turn(t - 0.5)
     return radius * c, radius * s
 
 
 def exponential(ops: Ops, u: Any) -> Any:
     """Standard exponential -log u."""
-    return -ops.log(u)
+    return -ops.log_normal_range(u)
 
 
 def uniform(ops: Ops, u: Any) -> Any:
@@ -33,13 +33,13 @@ def symmetric_lomax(ops: Ops, alpha: Any, u: Any) -> Any:
     """±W with P(W > w) = (1 + w)**-alpha: the sign is the half that u falls in, W = v**(-1/alpha) - 1 (Lomax 1954)."""
     side = 2 * u - 1
     v = 1 - ops.abs(side)
-    return ops.sign(side) * (ops.exp(-ops.log(v) / alpha) - 1)
+    return ops.sign(side) * (ops.exp(-ops.log_normal_range(v) / alpha) - 1)
 
 
 def student(ops: Ops, df: Any, u: Any, t: Any) -> Any:
     """Student's t with `df` degrees of freedom, sqrt(df (u**(-2/df) - 1)) cos(2 pi t) (Bailey 1994)."""
     _, c = ops.sincos_turn(t - 0.5)
-    return ops.sqrt(df * (ops.exp(-2 * ops.log(u) / df) - 1)) * c
+    return ops.sqrt(df * (ops.exp(-2 * ops.log_normal_range(u) / df) - 1)) * c
 
 
 def symmetric_stable(ops: Ops, alpha: Any, t: Any, u: Any) -> Any:
@@ -51,7 +51,7 @@ def symmetric_stable(ops: Ops, alpha: Any, t: Any, u: Any) -> Any:
     turn = (t - 0.5) * 0.5  # V is 2 pi times it
     c = ops.sin_quarter(0.25 - ops.abs(turn))
     c1 = ops.sin_quarter(0.25 - ops.abs((1 - alpha) * turn))
-    log_scale = ((1 - alpha) * ops.log(c1 / exponential(ops, u)) - ops.log(c)) / alpha
+    log_scale = ((1 - alpha) * ops.log_normal_range(c1 / exponential(ops, u)) - ops.log_normal_range(c)) / alpha
     return ops.sign(turn) * _sin_half(ops, alpha * ops.abs(turn)) * ops.exp(log_scale)
 
 
@@ -70,5 +70,5 @@ def positive_stable(ops: Ops, a: Any, t: Any, u: Any) -> Any:
     """
     turn = t * 0.5  # U is 2 pi times it
     s, s_one, s_rest = (_sin_half(ops, share * turn) for share in (a, 1, 1 - a))
-    log_rest = ops.log(ops.maximum(s_rest, SMALLEST) / exponential(ops, u))
-    return s * ops.exp(((1 - a) * log_rest - ops.log(s_one)) / a)
+    log_rest = ops.log_normal_range(ops.maximum(s_rest, SMALLEST) / exponential(ops, u))
+    return s * ops.exp(((1 - a) * log_rest - ops.log_normal_range(s_one)) / a)

@@ -11,7 +11,7 @@ import sympy as sp
 
 from sdesim.core.checks import is_number, near
 from sdesim.core.field import Field
-from sdesim.core.formula import expression, ops_function
+from sdesim.core.formula import expression, ops_function, text_of
 from sdesim.core.ops import Ops
 from sdesim.problems.laws import Gaussian, Law, Stable
 
@@ -86,6 +86,14 @@ class SDE:
             raise ValueError(
                 f"Stable noise in {self.noise_dim} dimensions needs isotropic=True or False: the laws differ"
             )
+
+    def __repr__(self) -> str:
+        drift = [text_of(f) for f in self.drift]
+        diffusion = [[text_of(f) for f in row] for row in self.diffusion]
+        return (
+            f"SDE({drift}, {diffusion}, noise={self.noise!r}, variables={list(self.variables or ())}, "
+            f"params={dict(self.params)})"
+        )
 
     @property
     def dim(self) -> int:

@@ -12,7 +12,7 @@ from sympy.core.relational import Relational
 
 from sdesim.core.checks import near
 from sdesim.core.field import Field, evaluate, numeric_params, variable_names
-from sdesim.core.formula import FormulaError, OpsFunction, differentiate, expression, ops_function
+from sdesim.core.formula import FormulaError, OpsFunction, differentiate, expression, ops_function, text_of
 from sdesim.problems import critical, multistart
 
 Box = tuple[tuple[float, float], ...]
@@ -79,7 +79,7 @@ class Landscape:
 
     def __repr__(self) -> str:
         extra = f", params={self.params}" if self.params else ""
-        return f"Landscape({str(self.expr)!r}, variables={list(self.variables)}{extra})"
+        return f"Landscape({text_of(self.expr)!r}, variables={list(self.variables)}{extra})"
 
     def _key(self) -> tuple[Any, ...]:
         return self.expr, self.variables, frozenset(self.params.items()), self.domain

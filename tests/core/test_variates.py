@@ -147,7 +147,7 @@ class GivenExponential:
     def __getattr__(self, name):
         return getattr(NUMPY, name)
 
-    def log(self, value):
+    def log_normal_range(self, value):
         return -self.w if value is None else np.log(value)
 
 
