@@ -50,6 +50,8 @@ class Hoister:
     def __init__(self, parameters: Iterable[sp.Symbol]) -> None:
         self.parameters = frozenset(parameters)
         self.names: dict[sp.Expr, sp.Symbol] = {}
+        self._done: dict[sp.Expr, sp.Expr] = {}
+        self._free: dict[sp.Expr, frozenset[sp.Symbol]] = {}
 
     def _name(self, expr: sp.Expr) -> sp.Symbol:
         if expr not in self.names:
@@ -58,19 +60,31 @@ class Hoister:
 
     def __call__(self, expr: sp.Expr) -> sp.Expr:
         """The expression with names in place of its parameter-only parts."""
-        free = expr.free_symbols
+        if expr not in self._done:
+            self._done[expr] = self._taken_out(expr)
+        return self._done[expr]
+
+    def _taken_out(self, expr: sp.Expr) -> sp.Expr:
+        free = self._free_symbols(expr)
         if not free:
             return expr
         if free <= self.parameters:
             return self._name(expr)
         if isinstance(expr, sp.Add | sp.Mul):
-            fixed = [a for a in expr.args if a.free_symbols <= self.parameters]
-            if any(a.free_symbols for a in fixed):
+            fixed = [a for a in expr.args if self._free_symbols(a) <= self.parameters]
+            if any(self._free_symbols(a) for a in fixed):
                 rest = [self(a) for a in expr.args if a not in fixed]
                 return expr.func(self._name(expr.func(*fixed)), *rest, evaluate=False)
         if not expr.args:
             return expr
         return expr.func(*(self(a) for a in expr.args))
+
+    def _free_symbols(self, expr: sp.Expr) -> frozenset[sp.Symbol]:
+        """Free symbols of every part, found once: SymPy would walk the whole tree below each node again."""
+        if expr not in self._free:
+            below = [self._free_symbols(a) for a in expr.args]
+            self._free[expr] = frozenset([expr]) if expr.is_Symbol else frozenset().union(*below)
+        return self._free[expr]
 
     def values(self, numbers: dict[sp.Symbol, Any], cells: int) -> np.ndarray:
         """Numbers for p0, p1, ... in each cell, shape (names, cells)."""
