@@ -28,6 +28,17 @@ def parameters(node: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def formula_parameters(node: Any, prefix: str = "") -> list[str]:
+    """Dotted paths of the parameters that are symbols of a formula."""
+    found: list[str] = []
+    for name, value in _children(node):
+        if isinstance(value, Mapping):
+            found += [f"{prefix}{key}" for key in value]
+        elif not is_number(value) and (dataclasses.is_dataclass(value) or isinstance(value, tuple)):
+            found += formula_parameters(value, f"{prefix}{name}.")
+    return found
+
+
 def rebind(node: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     """A copy of the tree in which the parameters named by dotted path hold the given values."""
     changes: dict[str, Any] = {}

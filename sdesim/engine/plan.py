@@ -13,7 +13,7 @@ import numpy as np
 from sdesim.core import philox
 from sdesim.core.checks import count, is_number, positive
 from sdesim.core.ops import NUMPY
-from sdesim.dynamics.parameters import rebind, resolve
+from sdesim.dynamics.parameters import formula_parameters, rebind, resolve
 from sdesim.engine.trace import Watch, all_parameters, bind
 from sdesim.observe.schedule import steps_of
 from sdesim.problems.laws import Law, Stable
@@ -95,7 +95,7 @@ def make_plan(
     if seen.passages is not None:
         _check_dimension("the landscape of Passages", seen.passages.landscape.dim, dynamics.dim)
     values = all_parameters(dynamics, seen)
-    grid, varied, values = _grid(vary, values)
+    grid, varied, values = _grid(vary, values, dynamics, seen)
     cells = math.prod(len(v) for v in grid.values())
     if cells > MAX_CELLS:
         raise ValueError(f"the grid of vary has {cells} cells, at most {MAX_CELLS} are possible")
@@ -138,25 +138,43 @@ def _check_dimension(what: str, given: int | None, dim: int) -> None:
         raise ValueError(f"{what} has dimension {given}, the dynamics {dim}")
 
 
-def _grid(vary: Mapping[str, Any] | None, values: dict[str, Any]) -> tuple[dict, frozenset[str], dict[str, Any]]:
+def _grid(
+    vary: Mapping[str, Any] | None, values: dict[str, Any], dynamics: Any, seen: Watch
+) -> tuple[dict[str, np.ndarray], frozenset[str], dict[str, Any]]:
     """Grid values by the name given, the paths that vary, and all parameter values over cells."""
     grid: dict[str, np.ndarray] = {}
-    paths: dict[str, str] = {}
+    paths: dict[str, list[str]] = {}
     for name, entries in (vary or {}).items():
-        path = resolve(name, values)
+        found = _meant(name, values, dynamics, seen)
         array = np.atleast_1d(np.asarray(entries))
         if array.ndim != 1 or array.size == 0 or not is_number(array):
             raise ValueError(f"vary[{name!r}] must be a list of numbers, got {entries!r}")
-        if path in paths.values():
-            raise ValueError(f"vary names {path} twice")
+        if any(path in other for path in found for other in paths.values()):
+            raise ValueError(f"vary names {found[0]} twice")
         if name in ("path", "time", "component", "well", "to_well", "passage"):
             raise ValueError(f"vary cannot use the name {name!r}: it is a dimension of every dataset")
-        grid[name], paths[name] = array.astype(float), path
+        grid[name], paths[name] = array.astype(float), found
     points = list(itertools.product(*grid.values()))
     values = dict(values)
     for i, name in enumerate(grid):
-        values[paths[name]] = np.array([p[i] for p in points])
-    return grid, frozenset(paths.values()), values
+        values |= {path: np.array([p[i] for p in points]) for path in paths[name]}
+    return grid, frozenset(path for found in paths.values() for path in found), values
+
+
+def _meant(name: str, values: dict[str, Any], dynamics: Any, seen: Watch) -> list[str]:
+    """The paths that a name of `vary` stands for: a symbol of formulas is the same in the step and in the region.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, or the cores of Passages would have to move with it.
+    """
+    watched = [] if seen.exit is None else [f"exit.{path}" for path in formula_parameters(seen.exit)]
+    symbols = [p for p in [*formula_parameters(dynamics), *watched] if p.rsplit(".", 1)[-1] == name]
+    if symbols and seen.passages is not None and name in seen.passages.landscape.params:
+        raise ValueError(f"vary[{name!r}] would move the wells of Passages: run its values one at a time")
+    others = [p for p in values if p.rsplit(".", 1)[-1] == name and p not in symbols]
+    return symbols if symbols and not others else [resolve(name, values)]
 
 
 def _horizon(clock: np.ndarray, t_max: float | None, n_steps: int | None) -> np.ndarray:

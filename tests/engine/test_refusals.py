@@ -235,3 +235,16 @@ def test_the_memory_estimate_covers_what_the_arrays_and_the_dataset_take():
     held = new_ensemble(plan, bridge=False)
     arrays = sum(v.nbytes for name, v in vars(held).items() if name != "moment_sums")
     assert max(arrays, ds.nbytes) < 1000 * bytes_per_path(plan) < 2 * (arrays + ds.nbytes)
+
+
+def test_a_varied_symbol_is_the_same_in_the_step_and_in_the_region():
+    f = sd.Landscape("a*x**4 - x**2/2", params={"a": 0.25})
+    watched = [sd.FirstExit(sd.Sublevel(f, 0.1))]
+    for chain in (sd.SGD(f, 0.05, noise=sd.Gaussian(6.0)), sd.EulerMaruyama(sd.SDE(-f.gradient, 1.0), 0.05)):
+        swept = sd.run(chain, -1.0, n_paths=200, n_steps=50, observers=watched, vary={"a": [0.25, 0.35]})
+        for a, cell in swept.groupby("a"):
+            outside = f.with_params(a=a)(cell["final_state"].values) >= 0.1
+            np.testing.assert_array_equal(outside, cell["status"].values == sd.Status.EXITED)
+            assert 0 < outside.sum() < outside.size
+        with pytest.raises(ValueError, match="would move the wells of Passages"):
+            sd.run(chain, -1.0, n_paths=2, n_steps=5, observers=[sd.Passages(f)], vary={"a": [0.25, 0.35]})
