@@ -32,7 +32,7 @@ def measure(small: bool = False) -> tuple[list[Row], dict[str, Any]]:
         "Fixed horizon: the same number of steps for all; times of `sd.run` include the dataset it returns. "
         "1,024 paths run for 40,000 steps, so that a time per path-step is compared and not the cost of a "
         f"call; what a call of {SHORT_STEPS} steps takes from end to end is in the rows without a bar. "
-        f"torchsde goes in calls of {peers_torch.PIECE} steps: one call for all of them exceeds Python's recursion."
+        f"torchsde goes in calls of {peers_torch.PIECE} steps: one call for all exceeds Python's recursion limit."
     ]
     return rows, detail
 
