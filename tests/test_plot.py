@@ -43,7 +43,7 @@ def legend(drawn: Figure, panel: int = 0) -> list[str]:
 
 def test_exit_times_show_survival_and_histogram_with_theory(tmp_path: Path) -> None:
     drawn = plot.figure(exits())
-    assert labels(drawn) == [("time [time]", "P(no exit yet)"), ("first exit time [time]", "density")]
+    assert labels(drawn) == [("time", "P(no exit yet)"), ("first exit time", "density")]
     assert "exponential, mean of the theory" in legend(drawn)
     assert "theory 2" in legend(drawn, 1)
     plot.write(drawn, tmp_path / "a.png")
@@ -53,7 +53,7 @@ def test_exit_times_show_survival_and_histogram_with_theory(tmp_path: Path) -> N
 def test_swept_parameter_is_the_axis_of_the_mean_exit_time() -> None:
     ds = exits((4,), ("sigma",)).assign_coords(sigma=("sigma", [0.1, 0.2, 0.3, 0.4], {"units": "1"}))
     drawn = plot.figure(ds)
-    assert labels(drawn)[0] == ("sigma", "first exit time [time]")
+    assert labels(drawn)[0] == ("sigma", "first exit time")
     assert legend(drawn) == ["theory", "simulated"]
     bars = drawn.axes[0].containers[0]
     assert np.allclose(bars.lines[0].get_xdata(), ds["sigma"])
