@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 from sdesim.core.elementary import I64, U64, from_bits, lane
 
 LOW = U64(0xFFFFFFFF)
+TWO_TO_MINUS_32 = 2.0**-32
 
 
 @intrinsic(prefer_literal=True)
@@ -90,15 +91,14 @@ def philox(k0, k1, c0, c1, c2, c3):
 
 
 @lane
-def unit(high, low):
-    """Two words to a uniform (n + 1/2) / 2**52 on (0, 1)."""
-    n = I64(((high << U64(32)) | low) >> U64(12))
-    return from_bits(n | I64(0x3FF0000000000000)) - 0.9999999999999999
+def unit(w):
+    """A word to a uniform (n + 1/2) / 2**52 on (0, 1)."""
+    return from_bits(I64(U64(w) >> U64(12)) | I64(0x3FF0000000000000)) - 0.9999999999999999
 
 
 @lane
-def block_uniforms(k0, k1, channel, block, path):
-    """The two uniforms of one block."""
+def block_words(k0, k1, channel, block, path):
+    """The two words of one block."""
     b, p = U64(block), U64(path)
     w0, w1, w2, w3 = philox(k0, k1, b & LOW, channel | (b >> U64(32)), p & LOW, p >> U64(32))
-    return unit(w0, w1), unit(w2, w3)
+    return I64((w0 << U64(32)) | w1), I64((w2 << U64(32)) | w3)

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import sympy as sp
 
+from sdesim.core import philox
+
 
 class Ops(Protocol):
     """What a set of operations provides; components of a vector lie on the last axis."""
@@ -38,6 +40,8 @@ class Ops(Protocol):
     def split(self, v: Any) -> list[Any]: ...
     def sincos_turn(self, t: Any) -> tuple[Any, Any]: ...
     def sin_quarter(self, t: Any) -> Any: ...
+    def uniform(self, word: Any) -> Any: ...
+    def normal_pair(self, word: Any) -> tuple[Any, Any]: ...
 
 
 class lane_sin_turn(sp.Function):
@@ -63,6 +67,27 @@ class lane_sin_quarter(sp.Function):
 
 class log_unit(sp.Function):
     """log of a number known to be positive and neither subnormal nor infinite; stays opaque until it is printed."""
+
+    nargs = 1
+    is_real = True
+
+
+class unit(sp.Function):
+    """The uniform on (0, 1) of a random word."""
+
+    nargs = 1
+    is_real = True
+
+
+class normal_first(sp.Function):
+    """The first of the two normals of a random word."""
+
+    nargs = 1
+    is_real = True
+
+
+class normal_second(sp.Function):
+    """The second of the two normals of a random word."""
 
     nargs = 1
     is_real = True
@@ -135,6 +160,11 @@ class SymbolicOps:
         return lane_sin_turn(t), lane_cos_turn(t)
 
     sin_quarter = staticmethod(lane_sin_quarter)
+    uniform = staticmethod(unit)
+
+    @staticmethod
+    def normal_pair(word: Any) -> tuple[Any, Any]:
+        return normal_first(word), normal_second(word)
 
 
 class NumpyOps:
@@ -187,6 +217,9 @@ class NumpyOps:
     def sin_quarter(t: Any) -> Any:
         """sin(2*pi*t) for t in [0, 1/4]."""
         return np.sin(2 * math.pi * np.asarray(t))
+
+    uniform = staticmethod(philox.uniform)
+    normal_pair = staticmethod(philox.normal_pair)
 
 
 SYMBOLIC = SymbolicOps()

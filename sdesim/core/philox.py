@@ -6,12 +6,14 @@ The layout is fixed, so that a result never depends on batches, threads or resum
     key     = seed (64 bit)
     counter = (block low 32, channel << 16 | block high 16, path low 32, path high 32)
 
-`path` carries the cell of a parameter grid in its upper bits, see `path_id`. Two words make one uniform on (0, 1),
-(n + 1/2) / 2**52 with n of 52 bits: symmetric about 1/2 without rounding, never 0 or 1, smallest value 2**-53.
+`path` carries the cell of a parameter grid in its upper bits, see `path_id`. The block's halves are two 64-bit words.
+One word makes a uniform on (0, 1), (n + 1/2) / 2**52 with n of 52 bits: symmetric about 1/2 without rounding, never 0
+or 1, smallest value 2**-53; or it makes two normals.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,15 +43,25 @@ def path_id(cell: Any, path: Any) -> Any:
     return (np.asarray(cell, dtype=np.int64) << np.int64(PATH_BITS)) | np.asarray(path, dtype=np.int64)
 
 
-def uniforms(seed: int, path: Any, channel: int, block: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The two uniforms on (0, 1) of one block, for arrays of path ids and block numbers."""
+def words(seed: int, path: Any, channel: int, block: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The two 64-bit words of one block, for arrays of path ids and block numbers."""
     path, block = np.asarray(path).astype(np.uint64), np.asarray(block).astype(np.uint64)
     low, half = np.uint64(MASK), np.uint64(32)
     lane = np.uint64(channel << 16) | (block >> half)
     w = philox4x32((seed & MASK, seed >> 32), (block & low, lane, path & low, path >> half))
-    return _unit(w[0], w[1]), _unit(w[2], w[3])
+    return (w[0] << half) | w[1], (w[2] << half) | w[3]
 
 
-def _unit(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    n = ((high << np.uint64(32)) | low) >> np.uint64(12)
-    return (n.astype(np.float64) + 0.5) * 2.0**-52
+def uniform(word: Any) -> np.ndarray:
+    """The uniform (n + 1/2) / 2**52 on (0, 1) of a word, n its upper 52 bits."""
+    return ((word >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def normal_pair(word: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two standard normals of a word, cut as in `sdesim.core.normals`: sign, 40 bits radius, choice, 22 bits angle."""
+    sign, n = word >> np.uint64(63), (word >> np.uint64(23)) & np.uint64((1 << 40) - 1)
+    choice, m = (word >> np.uint64(22)) & np.uint64(1), word & np.uint64((1 << 22) - 1)
+    radius = np.where(sign, -1.0, 1.0) * np.sqrt(-2 * np.log((n.astype(np.float64) + 0.5) * 2.0**-40))
+    angle = math.pi / 2 * ((m.astype(np.float64) + 0.5) * 2.0**-22 - 0.5)
+    s, c = np.sin(angle), np.cos(angle)
+    return radius * np.where(choice, s, c), radius * np.where(choice, c, s)

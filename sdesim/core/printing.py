@@ -18,6 +18,7 @@ from sdesim.core.ops import NUMPY
 from sdesim.core.program import TINY
 
 LARGEST_PRODUCT_POWER = 32
+FUSED_CHAIN = 4
 FUNCTIONS = {
     "exp": "lane_exp",
     "log": "lane_log",
@@ -33,6 +34,9 @@ FUNCTIONS = {
     "lane_sin_turn": "lane_sin_turn",
     "lane_cos_turn": "lane_cos_turn",
     "lane_sin_quarter": "lane_sin_quarter",
+    "unit": "unit",
+    "normal_first": "normal_first",
+    "normal_second": "normal_second",
     "lane_min": "lane_min",
     "lane_max": "lane_max",
     "lane_select": "lane_select",
@@ -201,14 +205,27 @@ def _number(expr: sp.Expr) -> str:
 
 
 def _sum(expr: sp.Expr) -> str:
-    plus: list[str] = []
-    minus: list[str] = []
+    """Terms alone stand before products, so that each product costs one fused multiply-add."""
+    alone: list[str] = []
+    products: list[str] = []
     for term in expr.as_ordered_terms():
         negative = term.could_extract_minus_sign() and not term.is_Add
-        (minus if negative else plus).append(native(-term if negative else term))
-    if not plus:
-        return f"(-{_balanced(minus, '+')})"
-    return f"({_balanced(plus, '+')} - {_balanced(minus, '+')})" if minus else _balanced(plus, "+")
+        size = -term if negative else term
+        (products if size.is_Mul else alone).append(("-" if negative else "+") + native(size))
+    return _summed(sorted(alone, reverse=True) + products)
+
+
+def _summed(terms: list[str]) -> str:
+    """Signed terms in chains of at most FUSED_CHAIN, the chains joined in pairs."""
+    chains = -(-len(terms) // FUSED_CHAIN)
+    return _balanced([_chain(terms[i::chains]) for i in range(chains)], "+")
+
+
+def _chain(terms: list[str]) -> str:
+    text = terms[0][1:] if terms[0][0] == "+" else f"(-{terms[0][1:]})"
+    for term in terms[1:]:
+        text = f"({text} {term[0]} {term[1:]})"
+    return text
 
 
 def _product(expr: sp.Expr) -> str:

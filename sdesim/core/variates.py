@@ -1,8 +1,8 @@
 """Variates from a fixed number of uniforms, written once over `ops`.
 
-Every function takes uniforms on (0, 1) with 53 bits, (n + 1/2) / 2**53, so that a quantile of 1e-9 and far below
-is reached and right: the tails live in the last bits. Printed by the native engine and run on arrays they give
-the same numbers up to rounding.
+Every function takes uniforms on (0, 1), (n + 1/2) / 2**52 with n of 52 bits, so that a quantile of 1e-9 and far below
+is reached and right: heavy tails live in the last bits. Printed by the native engine and run on arrays they give
+the same numbers up to rounding. Normals come in pairs from one word, see `ops.normal_pair`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from sdesim.core.ops import Ops
-
-
-def normal_pair(ops: Ops, u: Any, t: Any) -> tuple[Any, Any]:
-    """Two independent standard normals: sqrt(-2 log u) times (cos, sin) of the turn t (Box and Muller 1958)."""
-    radius = ops.sqrt(-2 * ops.log_normal_range(u))
-    s, c = ops.sincos_turn(t - 0.5)
-    return radius * c, radius * s
 
 
 def exponential(ops: Ops, u: Any) -> Any:

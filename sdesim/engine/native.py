@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,8 +77,7 @@ def simulate(
         Told how far the run has come.
     """
     varied = program.varied(set(plan.varied))
-    source = kernel_source(program, varied, plan.watch.record is not None, plan.watch.moments is not None)
-    kernel = load_kernel(source).advance
+    kernel = _kernel(program, varied, plan.watch.record is not None, plan.watch.moments is not None)
     rows = np.empty(0, np.int64) if todo is None else np.ascontiguousarray(todo, dtype=np.int64)
     n = plan.total if todo is None else len(rows)
     threads = max(1, min(threads, n))
@@ -98,25 +98,42 @@ def simulate(
         report(progress)
         return stop()
 
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(w.work) for w in workers]
-        try:
-            while True:
-                _, waiting = wait(futures, timeout=0.1)
-                if not waiting or ask():
-                    break
-        except KeyboardInterrupt:
-            halt.set()
-            wait(futures)
-            _collect(workers, ensemble)
-            return False
+    futures = [_pool(threads).submit(w.work) for w in workers]
+    try:
+        while True:
+            _, waiting = wait(futures, timeout=0.1)
+            if not waiting or ask():
+                break
+    except KeyboardInterrupt:
         halt.set()
-        for future in futures:
-            future.result()
+        wait(futures)
+        _collect(workers, ensemble)
+        return False
+    halt.set()
+    for future in futures:
+        future.result()
     finished = queue.empty and all(w.counters[0] == 0 and w.cursor[0] >= w.cursor[1] for w in workers)
     ask()
     _collect(workers, ensemble)
     return finished
+
+
+def _kernel(program: Program, varied: list[bool], record: bool, moments: bool) -> Callable[..., None]:
+    """The compiled loop of a program, which keeps it."""
+    key = (tuple(varied), record, moments)
+    if key not in program.kernels:
+        program.kernels[key] = load_kernel(kernel_source(program, varied, record, moments)).advance
+    return program.kernels[key]
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for the next run: starting them takes as long as a short run."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="sdesim")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
 def _lane_rows(program: Program, varied: list[bool], plan: Plan) -> tuple[int, int]:

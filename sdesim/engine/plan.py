@@ -208,7 +208,7 @@ def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: i
         if dim > 1 and isinstance(x0, Stable) and x0.isotropic is None:
             raise ValueError(f"x0={x0} in {dim} dimensions needs isotropic=True or False: the laws differ")
         ids = philox.path_id(np.repeat(np.arange(cells), n_paths), np.tile(start_path + np.arange(n_paths), cells))
-        flat = [u for b in range(x0.rounds(dim).blocks) for u in philox.uniforms(seed, ids, philox.START, b)]
+        flat = [w for b in range(x0.rounds(dim).blocks) for w in philox.words(seed, ids, philox.START, b)]
         return np.ascontiguousarray(np.stack(x0.draw(NUMPY, dim, flat)[0], axis=-1))
     try:
         given = np.asarray(x0, dtype=float)

@@ -84,7 +84,7 @@ def draws(dynamics: Any, seed: int, paths: np.ndarray, k: int) -> np.ndarray:
     law, m = dynamics.noise, dynamics.noise_dim
     per_round, blocks = law.rounds(m)
     first = (k // per_round) * blocks
-    flat = [u for b in range(blocks) for u in philox.uniforms(seed, paths, philox.NOISE, first + b)]
+    flat = [w for b in range(blocks) for w in philox.words(seed, paths, philox.NOISE, first + b)]
     with np.errstate(all="ignore"):
         return np.stack(law.draw(NUMPY, m, flat)[k % per_round], axis=-1)
 

@@ -6,14 +6,14 @@ here they run once on symbols. Whatever depends on parameters alone is taken out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from sdesim.core.ops import SYMBOLIC
+from sdesim.core.ops import SYMBOLIC, unit
 from sdesim.core.printing import Hoister, cheaper, native_lines
 from sdesim.core.stages import cut
 from sdesim.dynamics.parameters import parameters, rebind
@@ -60,7 +60,7 @@ def watch(observers: Any) -> Watch:
 class Function:
     """One compiled function of the kernel: argument names, shared assignments, results.
 
-    `outputs` names the lane arrays that keep the results, where the function is one stage of a longer formula.
+    `outputs` names the lane arrays that keep the results: draws, and stages of a longer formula.
     """
 
     name: str
@@ -79,17 +79,21 @@ class Program:
     dim, noise_dim : int
     steps, blocks : int
         Steps in one round, and Philox blocks they take.
+    words : tuple of str
+        What the draws want of each word of the blocks: w0, w1, ... as it is, u0, u1, ... made a uniform, "" not at all.
     functions : dict of Function
-        draw, step, inside; core_0, core_1, ...; chance and crossing when the bridge applies.
+        draw0, draw1, ..., step, inside; core_0, core_1, ...; rarity, chance and crossing when the bridge applies.
     stages : dict of lists of Function
-        What is to be computed before draw and before step, in order.
+        What is to be computed before each of the draws and before step, in order.
     hoister, symbols : parameters-only formulas, and the symbol of each parameter path
+    kernels : the loops compiled so far
     """
 
     dim: int
     noise_dim: int
     steps: int
     blocks: int
+    words: tuple[str, ...]
     functions: dict[str, Function]
     stages: dict[str, list[Function]]
     bridge: bool
@@ -98,6 +102,7 @@ class Program:
     basin: FlowBasin | None
     hoister: Hoister = field(compare=False)
     symbols: dict[str, sp.Symbol] = field(compare=False)
+    kernels: dict[Any, Callable[..., None]] = field(default_factory=dict, compare=False)
 
     def parameter_values(self, values: dict[str, Any], cells: int) -> np.ndarray:
         """The kernel's numbers for each cell, shape (parameters, cells)."""
@@ -141,13 +146,16 @@ def trace(dynamics: Any, seen: Watch) -> Program:
     d, m = dynamics.dim, dynamics.noise_dim
     steps, blocks = dynamics.noise.rounds(m)
     x, y = _symbols("x", d), _symbols("y", d)
-    z, u = _symbols("z", m), _symbols("u_", 2 * blocks)
+    z, words = _symbols("z", m), _symbols("w", 2 * blocks)
     k = sp.Symbol("k", real=True)
 
     make = _Maker(hoist)
-    draws = [v for group in moved.noise.draw(SYMBOLIC, m, u) for v in group]
-    make.in_stages("draw", u, draws)
-    make.in_stages("step", [*x, *z, k], moved.step(SYMBOLIC, x, z, k))
+    draws, sources = _from_words([v for group in moved.noise.draw(SYMBOLIC, m, words) for v in group], words)
+    scale, draws = _common_scale(draws, set(symbols.values()))
+    inputs = [s for s in sources if s is not None]
+    for i, group in enumerate(_groups(draws, set(inputs))):
+        make.in_stages(f"draw{i}", inputs, [draws[j] for j in group], tuple(f"z{j}" for j in group))
+    make.in_stages("step", [*x, *z, k], moved.step(SYMBOLIC, x, [scale * v for v in z], k))
     bounded = False
     if region is not None:
         make("inside", x, region.margins(SYMBOLIC, x))
@@ -159,6 +167,7 @@ def trace(dynamics: Any, seen: Watch) -> Program:
     uses_bridge = seen.exit is not None and seen.exit.uses_bridge(dynamics)
     if uses_bridge:
         w, v = sp.Symbol("w", real=True), sp.Symbol("v", real=True)
+        make("rarity", [*x, *y, k], [bridge.rarity(SYMBOLIC, moved, region, x, y, k)])
         make("chance", [*x, *y, k], [bridge.probability(SYMBOLIC, moved, region, x, y, k)])
         make("crossing", [*x, *y, k, w, v], bridge.crossing(SYMBOLIC, moved, region, x, y, k, w, v))
     return Program(
@@ -166,6 +175,7 @@ def trace(dynamics: Any, seen: Watch) -> Program:
         m,
         steps,
         blocks,
+        tuple("" if s is None else s.name for s in sources),
         make.functions,
         make.stages,
         uses_bridge,
@@ -175,6 +185,29 @@ def trace(dynamics: Any, seen: Watch) -> Program:
         hoist,
         symbols,
     )
+
+
+def _from_words(draws: list[Any], words: list[sp.Symbol]) -> tuple[list[Any], list[sp.Symbol | None]]:
+    """The draws with symbols for the uniforms of words, and for each word what they want of it."""
+    made = {unit(w): sp.Symbol(f"u{i}", real=True) for i, w in enumerate(words)}
+    draws = [sp.sympify(v).xreplace(made) for v in draws]
+    used = set().union(*(v.free_symbols for v in draws))
+    return draws, [next((s for s in (w, made[unit(w)]) if s in used), None) for w in words]
+
+
+def _groups(draws: list[Any], inputs: set[Any]) -> list[list[int]]:
+    """Numbers of the draws, those together that are made from the same words: every loop is as short as can be."""
+    found: dict[frozenset[Any], list[int]] = {}
+    for j, draw in enumerate(draws):
+        found.setdefault(frozenset(draw.free_symbols & inputs), []).append(j)
+    return list(found.values())
+
+
+def _common_scale(draws: list[Any], parameters: set[sp.Symbol]) -> tuple[Any, list[Any]]:
+    """A factor of parameters that all draws share, to be joined with the step's own, and the draws without it."""
+    parts = [d.as_independent(*(d.free_symbols - parameters), as_Add=False) for d in draws]
+    scales = {scale for scale, _ in parts}
+    return (scales.pop(), [rest for _, rest in parts]) if len(scales) == 1 else (sp.S.One, draws)
 
 
 def _symbols(prefix: str, n: int) -> list[sp.Symbol]:
@@ -192,7 +225,7 @@ class _Maker:
     def __call__(self, name: str, args: list[sp.Symbol], exprs: list[Any]) -> None:
         self.functions[name] = _function(name, [a.name for a in args], self._ready(exprs))
 
-    def in_stages(self, name: str, args: list[sp.Symbol], exprs: list[Any]) -> None:
+    def in_stages(self, name: str, args: list[sp.Symbol], exprs: list[Any], outputs: tuple[str, ...] = ()) -> None:
         """A function whose costly parts are functions of their own, to be called before it."""
         stages, reduced = cut(self._ready(exprs), f"{name}_h")
         names, made = [a.name for a in args], []
@@ -202,7 +235,7 @@ class _Maker:
             names += stage.names
         self.stages[name] = made
         needed = set().union(*(e.free_symbols for e in reduced))
-        self.functions[name] = _function(name, [n for n in names if _named(n, needed)], reduced)
+        self.functions[name] = _function(name, [n for n in names if _named(n, needed)], reduced, outputs)
 
     def _ready(self, exprs: list[Any]) -> list[sp.Expr]:
         return cheaper([self.hoist(sp.sympify(e)) for e in exprs])

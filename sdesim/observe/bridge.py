@@ -9,11 +9,13 @@ drift leaves the bridge unchanged, so for a constant drift and a flat boundary t
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from sdesim.core.ops import Ops
 
 SMALLEST = 1e-300
+ROUNDED_UP = 1 + 1e-9
 NEVER = -100.0  # exp of it is below every uniform; far smaller values are subnormal, and slow to compute
 
 
@@ -30,6 +32,18 @@ def probability(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any) 
     """Probability of a crossing inside the step, summed over faces (their joint crossing is of higher order)."""
     found = exponents(ops, dynamics, region, x0, x1, k)
     return sum(ops.exp(ops.maximum(-2 * e, NEVER)) for e in found)
+
+
+def rarity(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any) -> Any:
+    """At most 1/probability, and free of exponentials: where u times it exceeds 1, u exceeds the probability.
+
+    For y >= 0, exp(y) is above its Taylor polynomial of degree 4; m faces have at most m times the largest term.
+    """
+    bounds = []
+    for e in exponents(ops, dynamics, region, x0, x1, k):
+        y = 2 * e
+        bounds.append(1 + y * (1 + y * (1 / 2 + y * (1 / 6 + y / 24))))
+    return reduce(ops.minimum, bounds) / (len(bounds) * ROUNDED_UP)
 
 
 def crossing(ops: Ops, dynamics: Any, region: Any, x0: Any, x1: Any, k: Any, normal_square: Any, v: Any) -> list[Any]:

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sdesim.core import philox
 from sdesim.core.checks import near
 from sdesim.core.ops import NUMPY
-from sdesim.core.variates import normal_pair
 from sdesim.observe import bridge
 from sdesim.observe.step import Step
 
@@ -79,7 +77,7 @@ class FirstExit:
         outside = ~self.region.contains(step.x1)
         left = outside
         if acc["bridge"]:
-            u = step.uniforms(philox.BRIDGE, 0)
+            u = step.bridge_uniform()
             with np.errstate(all="ignore"):  # an infinite end of an interval has an infinite distance
                 p = bridge.probability(NUMPY, step.dynamics, self.region, step.x0, step.x1, step.k - 1)
             left = outside | (u < p)
@@ -91,8 +89,7 @@ class FirstExit:
             self._draw_crossing(acc, step, left)
 
     def _draw_crossing(self, acc: dict[str, Any], step: Step, left: np.ndarray) -> None:
-        u, t, v = (step.uniforms(philox.CROSSING, i)[left] for i in range(3))
-        normal, _ = normal_pair(NUMPY, u, t)
+        normal, v = (draw[left] for draw in step.crossing_draws())
         with np.errstate(all="ignore"):
             fraction, *place = bridge.crossing(
                 NUMPY, step.dynamics, self.region, step.x0[left], step.x1[left], step.k - 1, normal * normal, v

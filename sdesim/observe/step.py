@@ -39,14 +39,19 @@ class Step(NamedTuple):
     dynamics: Any
     seed: int
 
-    def uniforms(self, channel: int, which: int) -> np.ndarray:
-        """A uniform of this step for each path.
+    def bridge_uniform(self) -> np.ndarray:
+        """The uniform that decides on a crossing in this step.
 
-        The bridge channel holds one uniform a step, packed like the noise in rounds of one or two steps; the
-        crossing channel holds four, two blocks a step.
+        One block of the bridge channel has the upper 32 bits for the steps of a round, which nearly always settle it;
+        the bits below come from the crossing channel.
         """
-        k = self.k - 1
-        if channel == philox.BRIDGE:
-            per_round = self.dynamics.noise.rounds(self.dynamics.noise_dim).steps
-            return philox.uniforms(self.seed, self.paths, channel, k // per_round)[k % per_round]
-        return philox.uniforms(self.seed, self.paths, channel, 2 * k + which // 2)[which % 2]
+        turn, place = divmod(self.k - 1, self.dynamics.noise.rounds(self.dynamics.noise_dim).steps)
+        word = philox.words(self.seed, self.paths, philox.BRIDGE, turn)[place // 2]
+        high = (word >> np.uint64(32 * (1 - place % 2))) & np.uint64(philox.MASK)
+        low = philox.uniform(philox.words(self.seed, self.paths, philox.CROSSING, 2 * self.k - 1)[0])
+        return (high.astype(np.float64) + low) * 2.0**-32
+
+    def crossing_draws(self) -> tuple[np.ndarray, np.ndarray]:
+        """A normal and a uniform that place a crossing in this step."""
+        first, second = philox.words(self.seed, self.paths, philox.CROSSING, 2 * self.k - 2)
+        return philox.normal_pair(first)[0], philox.uniform(second)

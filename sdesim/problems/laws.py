@@ -2,10 +2,11 @@
 
 Each law is a frozen dataclass that knows its scaling index (the increment over a time h scales like h**(1/index)),
 its exact tail H(x) = P(|Z| > x), its distribution function and density, its characteristic function where that is
-elementary, and how to draw itself from uniforms. All are symmetric about zero.
+elementary, and how to draw itself from random words. All are symmetric about zero.
 
-A law is drawn in rounds: `rounds(dim)` gives how many steps one round serves and how many Philox blocks (two
-uniforms each) it takes, a fixed number, so that every variate has its own place in the random stream.
+A law is drawn in rounds: `rounds(dim)` gives how many steps one round serves and how many Philox blocks (two words of
+64 bits each) it takes, a fixed number, so that every variate has its own place in the random stream. A word makes one
+uniform or two normals.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ class Round(NamedTuple):
     blocks: int
 
 
-def _pairs(dim: int) -> Round:
-    """Rounds of a law that yields two variates a block."""
+def _by_words(dim: int) -> Round:
+    """Rounds of a law that takes one word for each variate."""
     return Round(1, dim // 2) if dim % 2 == 0 else Round(2, dim)
+
+
+def _pairs(ops: Ops, words: list[Any]) -> list[tuple[Any, Any]]:
+    """The uniforms of the words, two by two."""
+    u = [ops.uniform(w) for w in words]
+    return list(zip(u[::2], u[1::2], strict=True))
 
 
 def _by_steps(values: list[Any], dim: int) -> list[list[Any]]:
@@ -65,12 +72,13 @@ class Gaussian:
 
     def rounds(self, dim: int) -> Round:
         """Steps served and blocks taken by one round of draws in `dim` dimensions."""
-        return _pairs(dim)
+        steps = 4 // math.gcd(4, dim)
+        return Round(steps, steps * dim // 4)
 
-    def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
+    def draw(self, ops: Ops, dim: int, words: list[Any]) -> list[list[Any]]:
         """Variates of one round, one list of `dim` per step."""
-        z = [v for u, t in zip(uniforms[::2], uniforms[1::2], strict=True) for v in variates.normal_pair(ops, u, t)]
-        return _by_steps([self.scale * v for v in z], dim)
+        z = [self.scale * v for w in words for v in ops.normal_pair(w)]
+        return _by_steps(z, dim)
 
     def tail(self, x: Any) -> Any:
         """H(x) = P(|Z| > x) = erfc(x / (scale sqrt 2))."""
@@ -140,16 +148,15 @@ class Stable:
         """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         if dim == 1 or not self.isotropic:
             return Round(1, dim)
-        return Round(1, 1 + (dim + 1) // 2)
+        return Round(1, 1 + (dim + 3) // 4)
 
-    def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
+    def draw(self, ops: Ops, dim: int, words: list[Any]) -> list[list[Any]]:
         """Variates of one round: Chambers–Mallows–Stuck by coordinate, or a normal vector times sqrt(2 S)."""
         if dim == 1 or not self.isotropic:
-            pairs = zip(uniforms[::2], uniforms[1::2], strict=True)
-            return [[self.scale * variates.symmetric_stable(ops, self.alpha, t, u) for t, u in pairs]]
-        radial = self.scale * ops.sqrt(2 * variates.positive_stable(ops, self.alpha / 2, uniforms[0], uniforms[1]))
-        pairs = zip(uniforms[2::2], uniforms[3::2], strict=True)
-        normals = [v for u, t in pairs for v in variates.normal_pair(ops, u, t)]
+            return [[self.scale * variates.symmetric_stable(ops, self.alpha, t, u) for t, u in _pairs(ops, words)]]
+        t, u = (ops.uniform(w) for w in words[:2])
+        radial = self.scale * ops.sqrt(2 * variates.positive_stable(ops, self.alpha / 2, t, u))
+        normals = [v for w in words[2:] for v in ops.normal_pair(w)]
         return [[radial * v for v in normals[:dim]]]
 
     def tail(self, x: Any) -> Any:
@@ -203,11 +210,11 @@ class Pareto:
 
     def rounds(self, dim: int) -> Round:
         """Steps served and blocks taken by one round of draws in `dim` dimensions."""
-        return _pairs(dim)
+        return _by_words(dim)
 
-    def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
+    def draw(self, ops: Ops, dim: int, words: list[Any]) -> list[list[Any]]:
         """Variates of one round, one list of `dim` per step."""
-        return _by_steps([self.scale * variates.symmetric_lomax(ops, self.alpha, u) for u in uniforms], dim)
+        return _by_steps([self.scale * variates.symmetric_lomax(ops, self.alpha, ops.uniform(w)) for w in words], dim)
 
     def tail(self, x: Any) -> Any:
         """H(x) = P(|Z| > x) = (1 + x/scale)**-alpha."""
@@ -253,10 +260,9 @@ class StudentT:
         """Steps served and blocks taken by one round of draws in `dim` dimensions."""
         return Round(1, dim)
 
-    def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
+    def draw(self, ops: Ops, dim: int, words: list[Any]) -> list[list[Any]]:
         """Variates of one round, one list of `dim` per step."""
-        pairs = zip(uniforms[::2], uniforms[1::2], strict=True)
-        return [[self.scale * variates.student(ops, self.df, u, t) for u, t in pairs]]
+        return [[self.scale * variates.student(ops, self.df, u, t) for u, t in _pairs(ops, words)]]
 
     def tail(self, x: Any) -> Any:
         """H(x) = P(|Z| > x), an incomplete beta function."""
@@ -308,11 +314,11 @@ class Uniform:
 
     def rounds(self, dim: int) -> Round:
         """Steps served and blocks taken by one round of draws in `dim` dimensions."""
-        return _pairs(dim)
+        return _by_words(dim)
 
-    def draw(self, ops: Ops, dim: int, uniforms: list[Any]) -> list[list[Any]]:
+    def draw(self, ops: Ops, dim: int, words: list[Any]) -> list[list[Any]]:
         """Variates of one round, one list of `dim` per step."""
-        return _by_steps([self.half_width * variates.uniform(ops, u) for u in uniforms], dim)
+        return _by_steps([self.half_width * variates.uniform(ops, ops.uniform(w)) for w in words], dim)
 
     def tail(self, x: Any) -> Any:
         """H(x) = P(|Z| > x) = 1 - x/half_width inside."""

@@ -25,16 +25,22 @@ def compiled_words(k0, k1, c0, c1, c2, c3):
 
 
 @njit(error_model="numpy")
-def compiled_uniforms(k0, k1, channel, block, path, out):
+def compiled_block(k0, k1, channel, block, path, out):
     for i in range(out.shape[0]):
-        out[i, 0], out[i, 1] = lanes.block_uniforms(k0, k1, channel, block[i], path[i])
+        out[i, 0], out[i, 1] = lanes.block_words(k0, k1, channel, block[i], path[i])
+
+
+@njit(error_model="numpy")
+def compiled_unit(words, out):
+    for i in range(out.size):
+        out[i] = lanes.unit(words[i])
 
 
 def compiled(seed, path, channel, block):
-    out = np.empty((len(path), 2))
+    out = np.empty((len(path), 2), np.int64)
     k0, k1 = np.uint64(seed & ONES), np.uint64(seed >> 32)
-    compiled_uniforms(k0, k1, np.uint64(channel << 16), np.asarray(block), np.asarray(path), out)
-    return out
+    compiled_block(k0, k1, np.uint64(channel << 16), np.asarray(block), np.asarray(path), out)
+    return out.view(np.uint64)
 
 
 @pytest.mark.parametrize(("key", "counter", "words"), PUBLISHED)
@@ -47,14 +53,22 @@ def test_compiled_words_are_the_published_ones(key, counter, words):
     assert tuple(int(w) for w in compiled_words(*(np.uint64(v) for v in (*key, *counter)))) == words
 
 
-def test_compiled_uniforms_are_numpys_bit_for_bit_over_the_whole_range_of_seeds_paths_and_blocks():
+def test_compiled_words_are_numpys_over_the_whole_range_of_seeds_paths_and_blocks():
     rng = np.random.default_rng(0)
     path = rng.integers(0, 1 << 63, 500)
     block = rng.integers(0, 1 << 47, 500)
     for seed in (0, 1, (1 << 64) - 1, 0x123456789ABCDEF):
         for channel in range(5):
-            expected = np.stack(philox.uniforms(seed, path, channel, block), axis=-1)
+            expected = np.stack(philox.words(seed, path, channel, block), axis=-1)
             assert np.array_equal(compiled(seed, path, channel, block), expected)
+
+
+def test_compiled_uniforms_are_numpys_bit_for_bit():
+    words = np.random.default_rng(1).integers(0, 1 << 64, 10_000, dtype=np.uint64)
+    words[:3] = 0, (1 << 64) - 1, 1 << 63
+    out = np.empty(words.size)
+    compiled_unit(words.view(np.int64), out)
+    assert np.array_equal(out, philox.uniform(words))
 
 
 @pytest.mark.parametrize(
@@ -66,19 +80,19 @@ def test_compiled_uniforms_are_numpys_bit_for_bit_over_the_whole_range_of_seeds_
         (0, 1 << 12, 1.5 * 2.0**-52),
     ],
 )
-def test_two_words_make_a_uniform_inside_the_unit_interval(high, low, value):
-    assert float(philox._unit(np.uint64(high), np.uint64(low))) == value
+def test_a_word_makes_a_uniform_inside_the_unit_interval(high, low, value):
+    assert float(philox.uniform(np.uint64((high << 32) | low))) == value
 
 
 def test_the_layout_of_a_counter_is_block_channel_path():
-    u, t = philox.uniforms(7 + (9 << 32), (5 << 32) + 3, 2, (6 << 32) + 4)
-    words = philox.philox4x32((7, 9), (4, (2 << 16) | 6, 3, 5))
-    assert (u, t) == (philox._unit(*words[:2]), philox._unit(*words[2:]))
+    first, second = philox.words(7 + (9 << 32), (5 << 32) + 3, 2, (6 << 32) + 4)
+    w = [int(v) for v in philox.philox4x32((7, 9), (4, (2 << 16) | 6, 3, 5))]
+    assert (int(first), int(second)) == ((w[0] << 32) | w[1], (w[2] << 32) | w[3])
 
 
 def test_streams_of_seed_path_channel_and_block_share_no_number():
     streams = [
-        philox.uniforms(seed, np.arange(4)[:, None], channel, np.arange(50))
+        philox.words(seed, np.arange(4)[:, None], channel, np.arange(50))
         for seed in (0, 1, 1 << 32)
         for channel in range(5)
     ]
@@ -93,8 +107,8 @@ def test_cells_of_a_grid_have_paths_of_their_own():
 
 
 def test_uniforms_along_paths_and_along_blocks_are_uniform_and_independent():
-    u, t = philox.uniforms(3, np.arange(100_000), philox.NOISE, 0)
-    v, _ = philox.uniforms(3, 0, philox.NOISE, np.arange(100_000))
+    u, t = (philox.uniform(w) for w in philox.words(3, np.arange(100_000), philox.NOISE, 0))
+    v = philox.uniform(philox.words(3, 0, philox.NOISE, np.arange(100_000))[0])
     for sample in (u, t, v):
         assert chance.follows(sample, lambda x: x)
         assert not chance.follows(sample**1.05, lambda x: x)

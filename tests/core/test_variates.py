@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import scipy.special as special
-import scipy.stats
 
 from sdesim.core import philox, variates
 from sdesim.core.ops import NUMPY
@@ -17,8 +16,12 @@ TINY = 2.0**-53  # the smallest uniform
 ROUNDING = 1e-12
 
 
-def uniforms(block=0, n=N):
-    return philox.uniforms(11, np.arange(n), philox.NOISE, block)
+def words(block=0, n=N):
+    return philox.words(11, np.arange(n), philox.NOISE, block)
+
+
+def uniforms(block=0):
+    return tuple(philox.uniform(w) for w in words(block))
 
 
 def integral(values, nodes):
@@ -43,7 +46,7 @@ LAWS = [
 
 @pytest.mark.parametrize(("law", "wrong", "other"), LAWS, ids=str)
 def test_draws_follow_the_law_and_not_a_near_one(law, wrong, other):
-    flat = [u for b in range(law.rounds(1).blocks) for u in uniforms(b)]
+    flat = [w for b in range(law.rounds(1).blocks) for w in words(b)]
     for z in (step[0] for step in law.draw(NUMPY, 1, flat)):
         assert chance.follows(z, law.cdf)
         assert not chance.follows(z, wrong.cdf)
@@ -51,27 +54,12 @@ def test_draws_follow_the_law_and_not_a_near_one(law, wrong, other):
 
 @pytest.mark.parametrize(("law", "other", "wrong"), LAWS, ids=str)
 def test_the_largest_fiftieth_of_the_draws_follows_the_tail_of_the_law(law, other, wrong):
-    flat = [u for b in range(law.rounds(1).blocks) for u in uniforms(b, 400_000)]
+    flat = [w for b in range(law.rounds(1).blocks) for w in words(b, 400_000)]
     z = np.abs(law.draw(NUMPY, 1, flat)[0][0])
     level = np.quantile(z, 0.98)
     outer = z[z > level]
     assert chance.follows(outer, lambda x: 1 - law.tail(x) / law.tail(level))
     assert not chance.follows(outer, lambda x: 1 - wrong.tail(x) / wrong.tail(level))
-
-
-@pytest.mark.parametrize("u", [TINY, 1e-12, 1e-9, 1e-4])
-def test_a_normal_reaches_the_quantile_of_the_smallest_uniforms(u):
-    z, _ = variates.normal_pair(NUMPY, np.array([u]), np.array([0.5]))
-    radius_tail = math.exp(-(float(np.abs(z[0])) ** 2) / 2)  # the radius has the tail exp(-r**2/2)
-    assert radius_tail == pytest.approx(u, rel=ROUNDING)
-
-
-def test_two_normals_of_a_pair_are_independent_and_identically_distributed():
-    a, b = variates.normal_pair(NUMPY, *uniforms())
-    for z in (a, b, (a + b) / math.sqrt(2), (a - b) / math.sqrt(2)):
-        assert chance.follows(z, special.ndtr)
-    assert not chance.follows((a + 1.1 * b) / math.sqrt(2), special.ndtr)
-    assert chance.follows(a**2 + b**2, scipy.stats.chi2(2).cdf)
 
 
 @pytest.mark.parametrize("u", [TINY, 1e-9, 0.3, 1 - TINY])
@@ -174,7 +162,7 @@ def test_positive_stable_of_one_half_is_the_levy_law():
 @pytest.mark.parametrize("dim", [2, 3])
 def test_isotropic_stable_vectors_have_the_norm_in_their_characteristic_function(alpha, dim):
     law = Stable(alpha, isotropic=True, scale=0.7)
-    flat = [u for b in range(law.rounds(dim).blocks) for u in uniforms(b)]
+    flat = [w for b in range(law.rounds(dim).blocks) for w in words(b)]
     z = np.stack(law.draw(NUMPY, dim, flat)[0], axis=-1)
     for direction in np.eye(dim)[0], np.ones(dim) / math.sqrt(dim):
         along = z @ direction
@@ -183,7 +171,7 @@ def test_isotropic_stable_vectors_have_the_norm_in_their_characteristic_function
             assert chance.has_mean(np.cos(xi * along), expected)
             assert not chance.has_mean(np.cos(xi * along), expected + 0.02)
     apart = Stable(alpha, isotropic=False, scale=0.7)
-    flat = [u for b in range(apart.rounds(dim).blocks) for u in uniforms(b)]
+    flat = [w for b in range(apart.rounds(dim).blocks) for w in words(b)]
     other = np.stack(apart.draw(NUMPY, dim, flat)[0], axis=-1)
     diagonal = other @ np.ones(dim) / math.sqrt(dim)
     assert chance.has_mean(np.cos(diagonal), math.exp(-dim * (0.7 / math.sqrt(dim)) ** alpha))

@@ -56,8 +56,8 @@ GRID = [
 
 def draw(dynamics, n, seed=0):
     law, m = dynamics.noise, dynamics.noise_dim
-    u = np.random.default_rng(seed).uniform(size=(2 * law.rounds(m).blocks, n))
-    return [np.stack(step, axis=-1) for step in law.draw(NUMPY, m, list(u))]
+    words = np.random.default_rng(seed).integers(0, 1 << 64, (2 * law.rounds(m).blocks, n), dtype=np.uint64)
+    return [np.stack(step, axis=-1) for step in law.draw(NUMPY, m, list(words))]
 
 
 @pytest.mark.parametrize("dynamics", GRID)

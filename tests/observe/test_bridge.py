@@ -8,7 +8,6 @@ import scipy.integrate
 
 import sdesim as sd
 from sdesim.core.ops import NUMPY
-from sdesim.core.variates import normal_pair
 from sdesim.observe import bridge
 from tests import chance
 
@@ -41,8 +40,7 @@ def test_the_probability_of_a_crossing_is_the_mass_of_the_passage_density(rho0, 
 def test_the_time_of_a_crossing_follows_its_density(rho0, rho1):
     n = 40_000
     rng = np.random.default_rng(4)
-    u, t, v = rng.uniform(size=(3, n))
-    normal, _ = normal_pair(NUMPY, u, t)
+    normal, v = rng.normal(size=n), rng.uniform(size=n)
     x0, x1 = (np.full((n, 1), 1 - rho) for rho in (rho0, rho1))
     with np.errstate(all="ignore"):  # the distance to the other end is infinite
         fraction, place = bridge.crossing(NUMPY, DYNAMICS, ONE, x0, x1, 0, normal * normal, v)
@@ -92,3 +90,15 @@ def test_the_bridge_is_used_where_it_is_defined_and_refused_elsewhere(dynamics, 
 
 def test_far_from_the_boundary_nothing_crosses():
     assert float(bridge.probability(NUMPY, DYNAMICS, ONE, *ends(-30.0, -30.0), 0)[0]) < 2.0**-53
+
+
+@pytest.mark.parametrize("region", [ONE, sd.Interval(-0.5, 1.0)], ids=str)
+def test_rarity_bounds_the_inverse_probability_from_below(region):
+    rng = np.random.default_rng(6)
+    x0, x1 = (rng.uniform(-0.5, 1.0, size=(4_000, 1)) for _ in range(2))
+    with np.errstate(all="ignore"):
+        p = bridge.probability(NUMPY, DYNAMICS, region, x0, x1, 0)
+        bound = bridge.rarity(NUMPY, DYNAMICS, region, x0, x1, 0)
+    assert (bound * p < 1).all()
+    assert (bound[p < 1e-8] > 1e3).all()  # far from the boundary it settles nearly every uniform
+    assert not (2.5 * bound * p < 1).all()  # and near it there is no room for more
