@@ -17,6 +17,7 @@ I64, U64, F64 = np.int64, np.uint64, np.float64
 
 LN2_HI, LN2_LO = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 LN2_TOP, LN2_REST = 0.6931471805599453, 2.3190468138462996e-17
+SMALLEST_EXP = -708.0
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to the nearest integer
 
 
@@ -69,34 +70,50 @@ def nearest(x):
 
 @lane
 def exp_minus_one_poly(r):
-    """exp(r) - 1 for |r| <= 0.35; terms in pairs, so that few wait for one another."""
+    """exp(r) - 1 for |r| <= 0.35, a Chebyshev fit; terms in pairs, so that few wait for one another."""
     r2 = r * r
     r4 = r2 * r2
-    a = 0.5 + r * 0.16666666666666666
-    b = 0.041666666666666664 + r * 0.008333333333333333
-    c = 0.001388888888888889 + r * 0.0001984126984126984
-    d = 2.48015873015873e-05 + r * 2.7557319223985893e-06
-    e = 2.755731922398589e-07 + r * 2.505210838544172e-08
-    f = 2.08767569878681e-09 + r * 1.6059043836821613e-10
-    low, middle, high = a + r2 * b, c + r2 * d, e + r2 * f
+    a = 0.5 + r * 0.1666666666666667
+    b = 0.04166666666666667 + r * 0.008333333333326136
+    c = 0.0013888888888883748 + r * 0.00019841269874820627
+    d = 2.4801587325547743e-05 + r * 2.7557255400206422e-06
+    e = 2.75572736431103e-07 + r * 2.5105217004720745e-08
+    low, middle, high = a + r2 * b, c + r2 * d, e + r2 * 2.0914686968086876e-09
     return r + r2 * (low + r4 * (middle + r4 * high))
 
 
 @lane
-def lane_exp2(x, low):
-    """exp(x + low) with |low| far below |x|."""
-    floor = -746.0 if x < -746.0 else x
-    y = 710.0 if floor > 710.0 else floor
+def exp_range(x):
+    """x between the arguments where exp is the smallest normal number and where it is infinite; NaN stays."""
+    floor = SMALLEST_EXP if x < SMALLEST_EXP else x
+    return 710.0 if floor > 710.0 else floor
+
+
+@lane
+def exp_reduced(y):
+    """y = k log 2 + r with |r| <= 0.35, as (r, k)."""
     q, k = nearest(y * 1.4426950408889634)
-    r = fma(-q, LN2_LO, fma(-q, LN2_HI, y)) + low
-    half = k >> I64(1)
-    return (1.0 + exp_minus_one_poly(r)) * power_of_two(half) * power_of_two(k - half)
+    return fma(-q, LN2_LO, fma(-q, LN2_HI, y)), k
+
+
+@lane
+def exp_scaled(r, k):
+    """2**k exp(r); the factor 2 reaches the largest doubles, which 2**1024 alone would not."""
+    return (2.0 + 2.0 * exp_minus_one_poly(r)) * power_of_two(k - I64(1))
+
+
+@lane
+def lane_exp2(x, low):
+    """exp(x + low) with |low| far below |x|; 0 where it is below the normal numbers."""
+    r, k = exp_reduced(exp_range(x))
+    return 0.0 if x < SMALLEST_EXP else exp_scaled(r + low, k)
 
 
 @lane
 def lane_exp(x):
-    """exp(x)."""
-    return lane_exp2(x, 0.0)
+    """exp(x); 0 where it is below the normal numbers."""
+    r, k = exp_reduced(exp_range(x))
+    return 0.0 if x < SMALLEST_EXP else exp_scaled(r, k)
 
 
 @lane
@@ -118,20 +135,23 @@ def split_log(x):
 
 
 @lane
-def log_unit(x):
-    """log(x) for a normal positive x."""
-    f, e = split_log(x)
+def log_reduced(f):
+    """log(1 + f) for sqrt(1/2) <= 1 + f < sqrt(2): f - s (f - R) with s = f/(2 + f), R even in s."""
     s = f / (2.0 + f)
     z = s * s
     z2 = z * z
-    odd = z * (
-        6.666666666666735130e-01
-        + z2 * (2.857142874366239149e-01 + z2 * (1.818357216161805012e-01 + z2 * 1.479819860511658591e-01))
-    )
-    even = z2 * (3.999999999940941908e-01 + z2 * (2.222219843214978396e-01 + z2 * 1.531383769920937332e-01))
-    p = odd + even
-    half = 0.5 * f * f
-    return e * LN2_HI - ((half - (s * (half + p) + e * LN2_LO)) - f)
+    low = 0.666666666666667 + z * 0.39999999999899505
+    middle = 0.2857142862597551 + z * 0.22222211134792255
+    high = 0.18182889125421714 + z * 0.1533172159620532
+    p = low + z2 * (middle + z2 * (high + z2 * 0.14616449730542627))
+    return f - s * (f - z * p)
+
+
+@lane
+def log_unit(x):
+    """log(x) for a normal positive x."""
+    f, e = split_log(x)
+    return e * LN2_TOP + log_reduced(f)
 
 
 @lane
@@ -188,6 +208,21 @@ def log_double(x, halvings):
     back = total - h
     low = (h - (total - back)) + (a - back)
     return fast_sum(total, low + (h_low + a_low + e * LN2_REST))
+
+
+@exact
+def lane_pow_fraction(a, y):
+    """a**y for a >= 0 and 0 < |y| <= 0.9: no error of the logarithm is magnified, no result out of range."""
+    tiny = a < 2.2250738585072014e-308
+    f, e = split_log(a * 18014398509481984.0 if tiny else a)
+    e = e - (54.0 if tiny else 0.0)
+    hi, low = fast_sum(e * LN2_HI, log_reduced(f))
+    p, p_low = two_product(hi, y)
+    r, k = exp_reduced(p)
+    r = exp_scaled(r + fma(low + e * LN2_LO, y, p_low), k)
+    r = r if a > 0.0 else (math.inf if y < 0.0 else 0.0)
+    r = r if a < math.inf else (math.inf if y > 0.0 else 0.0)
+    return r if a == a else a
 
 
 @exact
@@ -293,6 +328,12 @@ def lane_abs(x):
 def lane_sign(x):
     """-1, 0 or 1; NaN stays."""
     return (1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)) if x == x else x
+
+
+@lane
+def lane_copysign(x, y):
+    """|x| with the sign of y."""
+    return math.copysign(x, y)
 
 
 @lane

@@ -31,6 +31,7 @@ class Ops(Protocol):
     def cosh(self, x: Any) -> Any: ...
     def abs(self, x: Any) -> Any: ...
     def sign(self, x: Any) -> Any: ...
+    def copysign(self, x: Any, y: Any) -> Any: ...
     def power(self, x: Any, y: Any) -> Any: ...
     def minimum(self, x: Any, y: Any) -> Any: ...
     def maximum(self, x: Any, y: Any) -> Any: ...
@@ -107,6 +108,13 @@ class lane_max(sp.Function):
     is_real = True
 
 
+class lane_copysign(sp.Function):
+    """|x| with the sign of y."""
+
+    nargs = 2
+    is_real = True
+
+
 class lane_select(sp.Function):
     """`a if condition > 0 else b`, with NaN conditions choosing b."""
 
@@ -129,6 +137,7 @@ class SymbolicOps:
     cosh = staticmethod(sp.cosh)
     abs = staticmethod(sp.Abs)
     sign = staticmethod(sp.sign)
+    copysign = staticmethod(lane_copysign)
     power = staticmethod(sp.Pow)
     minimum = staticmethod(lane_min)
     maximum = staticmethod(lane_max)
@@ -182,6 +191,7 @@ class NumpyOps:
     cosh = staticmethod(np.cosh)
     abs = staticmethod(np.abs)
     sign = staticmethod(np.sign)
+    copysign = staticmethod(np.copysign)
     minimum = staticmethod(np.minimum)
     maximum = staticmethod(np.maximum)
     where = staticmethod(np.where)

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from sdesim.core.factoring import factored
 from sdesim.core.ops import NUMPY
 from sdesim.core.program import TINY
 
 LARGEST_PRODUCT_POWER = 32
 FUSED_CHAIN = 4
+EQUAL_EXPONENTS = 1e-12
+LARGEST_FRACTION = 0.9
 FUNCTIONS = {
     "exp": "lane_exp",
     "log": "lane_log",
@@ -40,10 +43,11 @@ FUNCTIONS = {
     "lane_min": "lane_min",
     "lane_max": "lane_max",
     "lane_select": "lane_select",
+    "lane_copysign": "lane_copysign",
 }
 NUMPY_NAMES = {
     "Abs": "abs", "lane_min": "minimum", "lane_max": "maximum", "Min": "minimum", "Max": "maximum",
-    "lane_sin_quarter": "sin_quarter",
+    "lane_sin_quarter": "sin_quarter", "lane_copysign": "copysign",
 }  # fmt: skip
 FOLDED = {"Min": "lane_min", "Max": "lane_max"}
 
@@ -137,11 +141,12 @@ class positive_power(sp.Function):
 
 
 def cheaper(exprs: Sequence[sp.Expr]) -> list[sp.Expr]:
-    """The same formulas with fewer divisions and logarithms.
+    """The same formulas with fewer divisions, logarithms and products.
 
     Negative integer powers of a base become powers of one reciprocal. Where a cusp has put TINY beside a base (see
-    `sdesim.core.program`), the other fractional powers of that base take it along: it changes none of them, and
-    all of them then share one logarithm.
+    `sdesim.core.program`), the other fractional powers of that base take it along, which changes none of them; the
+    base is never 0 then, and one power gives all those whose exponents differ from its own by integers. Sums whose
+    terms share factors, as the product rule makes them, are written like Horner's scheme.
     """
     powers = set().union(*(e.atoms(sp.Pow) for e in exprs)) if exprs else set()
     tiny = sp.Float(TINY)
@@ -149,7 +154,24 @@ def cheaper(exprs: Sequence[sp.Expr]) -> list[sp.Expr]:
     changes = {p: sp.Pow(raised[p.base], p.exp) for p in powers if p.base in raised and not p.exp.is_Integer}
     out = [e.xreplace(changes) for e in exprs]
     out = [e.replace(_negative_power, lambda p: sp.Pow(reciprocal(p.base), -p.exp)) for e in out]
-    return [e.replace(_positive_power, lambda p: positive_power(p.base, p.exp)) for e in out]
+    out = [e.replace(_positive_power, lambda p: positive_power(p.base, p.exp)) for e in out]
+    return [factored(e) for e in _one_power_each(out)]
+
+
+def _one_power_each(exprs: list[sp.Expr]) -> list[sp.Expr]:
+    """Powers of a base with TINY beside it from the one with the smallest exponent, where they differ by an integer."""
+    tiny = sp.Float(TINY)
+    found = set().union(*(e.atoms(positive_power) for e in exprs)) if exprs else set()
+    fixed = [p for p in found if p.args[1].is_number and p.args[0].is_Add and tiny in p.args[0].args]
+    changes: dict[sp.Expr, sp.Expr] = {}
+    for power in fixed:
+        base, exponent = power.args
+        alike = [p.args[1] for p in fixed if p.args[0] == base and abs(p.args[1] - exponent) % 1 < EQUAL_EXPONENTS]
+        smallest = min(alike, key=abs)
+        n = round(float(exponent - smallest))
+        if n:
+            changes[power] = positive_power(base, smallest) * (base if n > 0 else reciprocal(base)) ** abs(n)
+    return [e.xreplace(changes) for e in exprs]
 
 
 def _negative_power(e: Any) -> bool:
@@ -180,7 +202,8 @@ def native(expr: sp.Expr) -> str:
         return _power(expr.base, expr.exp)
     name = type(expr).__name__
     if name == "positive_power":
-        return f"lane_pow_positive({', '.join(native(a) for a in expr.args)})"
+        small = expr.args[1].is_number and 0 < abs(expr.args[1]) <= LARGEST_FRACTION
+        return f"lane_pow_{'fraction' if small else 'positive'}({', '.join(native(a) for a in expr.args)})"
     if name == "reciprocal":
         return f"(1.0 / {native(expr.args[0])})"
     if name in FUNCTIONS:

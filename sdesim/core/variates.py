@@ -26,7 +26,7 @@ def symmetric_lomax(ops: Ops, alpha: Any, u: Any) -> Any:
     """±W with P(W > w) = (1 + w)**-alpha: the sign is the half that u falls in, W = v**(-1/alpha) - 1 (Lomax 1954)."""
     side = 2 * u - 1
     v = 1 - ops.abs(side)
-    return ops.sign(side) * (ops.exp(-ops.log_normal_range(v) / alpha) - 1)
+    return ops.copysign(ops.exp(-ops.log_normal_range(v) / alpha) - 1, side)
 
 
 def student(ops: Ops, df: Any, u: Any, t: Any) -> Any:
@@ -45,7 +45,7 @@ def symmetric_stable(ops: Ops, alpha: Any, t: Any, u: Any) -> Any:
     c = ops.sin_quarter(0.25 - ops.abs(turn))
     c1 = ops.sin_quarter(0.25 - ops.abs((1 - alpha) * turn))
     log_scale = ((1 - alpha) * ops.log_normal_range(c1 / exponential(ops, u)) - ops.log_normal_range(c)) / alpha
-    return ops.sign(turn) * _sin_half(ops, alpha * ops.abs(turn)) * ops.exp(log_scale)
+    return ops.copysign(_sin_half(ops, alpha * ops.abs(turn)) * ops.exp(log_scale), turn)
 
 
 def _sin_half(ops: Ops, t: Any) -> Any:

@@ -132,6 +132,27 @@ def test_powers_are_within_two_units_in_the_last_place(x, y):
     assert worst(el.lane_pow, lambda a, b: mpmath.re(mpmath.power(a, b)), x, y) <= LIMIT
 
 
+@pytest.mark.parametrize("y", [0.6, -0.4, 0.9, -0.9, 0.05, -1e-6])
+@pytest.mark.parametrize(
+    "x",
+    [np.exp(RNG.uniform(-700, 700, N)), np.exp(RNG.uniform(-2, 2, N)), 1 + spread(-12, -1), RNG.uniform(0, 1e-310, N)],
+)
+def test_fractional_powers_are_within_two_units_in_the_last_place(x, y):
+    assert worst(el.lane_pow_fraction, mpmath.power, np.abs(x), np.full(N, y)) <= LIMIT
+
+
+@pytest.mark.parametrize("y", [0.6, -0.4])
+def test_special_fractional_powers_are_numpys(y):
+    x = np.array([0.0, 5e-324, 1.0, math.inf, math.nan])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(evaluate(el.lane_pow_fraction, x, np.full(5, y)), np.power(x, y), rtol=1e-15)
+
+
+def test_an_exponential_below_the_normal_numbers_is_zero():
+    assert np.array_equal(evaluate(el.lane_exp, [-708.1, -745.0, -1e300, -math.inf]), np.zeros(4))
+    assert evaluate(el.lane_exp, [-708.0])[0] == pytest.approx(math.exp(-708.0), rel=1e-15)
+
+
 def test_the_measure_of_error_sees_a_polynomial_that_is_too_short():
     x = RNG.uniform(-0.3, 0.3, N)
 
@@ -163,6 +184,7 @@ def test_special_powers_are_numpys_nan_stays_and_the_sign_of_zero_does_not():
     with np.errstate(all="ignore"):
         expected = np.where(np.isnan(x) | np.isnan(y), np.nan, np.power(np.where(x == 0, 0.0, x), y))
     expected[(x == -math.inf) & (np.floor(y) != y)] = np.nan  # as for every negative base
+    expected[abs(expected) < 2.3e-308] = 0.0  # results below the normal numbers
     got = evaluate(el.lane_pow, x, y)
     np.testing.assert_allclose(got, expected, rtol=1e-15)
 
