@@ -74,8 +74,9 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` (`python benchmarks/run.py [section ...]`). float64; competitors take turns in "
-        "one process on the same cores, compiled and warmed up before; medians of at least three repetitions. "
+        "Written by `make bench` (`python benchmarks/run.py [section ...]`), each section in a process of its own. "
+        "float64; competitors take turns in one process on the same cores, compiled and warmed up before; medians of "
+        "at least three repetitions. "
         "Before a time counts, the means that both sides compute must agree within five standard errors.",
         "",
         "| work | ours | peer | ratio | bar | met |",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+PAUSE = 0.5
 SHORT = 0.25
 STANDARD_ERRORS = 5.0
 
@@ -39,12 +40,14 @@ class Timed:
 def alternate(work: Mapping[str, Callable[[], Any]], rounds: int = 3) -> dict[str, Timed]:
     """Time the functions one after the other, round after round, after one call of each that is not counted.
 
-    A function that takes less than SHORT seconds is called again within its turn until they are full.
+    A function that takes less than SHORT seconds is called again within its turn until they are full. Before each
+    turn the threads of the last one get PAUSE seconds to fall asleep: OpenMP's spin for a while after their work.
     """
     results = {name: function() for name, function in work.items()}
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, function in work.items():
+            time.sleep(PAUSE)
             turn = 0.0
             while turn < SHORT:
                 began = time.perf_counter()

@@ -90,6 +90,6 @@ def _draw(n: int, ours: np.ndarray, masked: np.ndarray, line: np.ndarray) -> Non
     title = f"exit of the well, {n:,} paths, {THREADS} threads, σ from {SIGMAS[-1]} to {SIGMAS[0]}"
     axes.set_title(title, fontsize="medium")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(loc="center right")
+    axes.legend(loc="center left", bbox_to_anchor=(0.02, 0.48))
     figure.savefig(FIGURES / "cost.png", dpi=150)
     plt.close(figure)
