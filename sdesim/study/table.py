@@ -31,6 +31,8 @@ def table(ds: xr.Dataset) -> str:
             notes = [f"warning  {error}"]
     if "occupancy_time" in ds:
         rows += _rows("share of time", occupancy(ds, level=0.95), ds.get(SHARES))
+        if SHARES in ds:
+            notes.append("theory   is the share of time in the long run, which paths near their start have not reached")
     lines = _aligned([HEADER, *rows[:MAX_ROWS]]) if rows else []
     if len(rows) > MAX_ROWS:
         lines.append(f"... and {len(rows) - MAX_ROWS} rows more in the dataset")
