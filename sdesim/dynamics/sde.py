@@ -17,6 +17,7 @@ from sdesim.problems.laws import Gaussian, Law, Stable
 
 TIME = "t"
 DIFFUSION = "diffusion"
+CALCULI = ("ito", "stratonovich")
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class SDE:
     noise : Gaussian or Stable
         Law of the driving process: Gaussian() is standard Brownian motion, Stable(alpha) has characteristic
         function exp(-t |xi|**alpha).
-    calculus : "ito"
-        Interpretation of the stochastic integral.
+    calculus : "ito" or "stratonovich"
+        Interpretation of the stochastic integral. The Stratonovich equation with drift a is the Itô equation with
+        drift a_i + 1/2 sum_jk b_kj d b_ij / d x_k: the same where the diffusion b does not depend on the state.
     variables : list of str, optional
         Names of the coordinates, in order. Default: the drift Field's; else every symbol not in `params`, sorted.
     params : dict, optional
@@ -48,7 +50,7 @@ class SDE:
     Raises
     ------
     ValueError
-        For an unknown symbol, shapes that do not fit, or a law that drives no SDE.
+        For an unknown symbol, shapes that do not fit, a law that drives no SDE, or jumps with Stratonovich calculus.
     """
 
     drift: Any
@@ -58,14 +60,11 @@ class SDE:
     variables: tuple[str, ...] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    formulas = True
+    elementwise = True
+
     def __post_init__(self) -> None:
-        if not isinstance(self.noise, Gaussian | Stable):
-            raise ValueError(
-                f"an SDE is driven by Gaussian or Stable noise, got {type(self.noise).__name__}: "
-                "use SGD(landscape, lr, noise=...) for a recursion with that law"
-            )
-        if self.calculus != "ito":
-            raise ValueError(f"calculus must be 'ito', got {self.calculus!r}: add the drift correction to the drift")
+        check_noise(self.noise, self.calculus)
         params = dict(self.params)
         source, factor = self.drift, self.diffusion
         if is_number(factor) and np.ndim(factor) == 0:
@@ -91,8 +90,9 @@ class SDE:
         drift = [text_of(f) for f in self.drift]
         diffusion = [[text_of(f) for f in row] for row in self.diffusion]
         return (
-            f"SDE({drift}, {diffusion}, noise={self.noise!r}, variables={list(self.variables or ())}, "
-            f"params={dict(self.params)})"
+            f"SDE({drift}, {diffusion}, noise={self.noise!r}, "
+            + (f"calculus={self.calculus!r}, " if self.calculus != "ito" else "")
+            + f"variables={list(self.variables or ())}, params={dict(self.params)})"
         )
 
     @property
@@ -121,6 +121,68 @@ class SDE:
         values = ops_function(flat, args)(ops, *ops.split(x), *self.params.values(), t)
         d, m = self.dim, self.noise_dim
         return values[:d], [values[d + i * m : d + (i + 1) * m] for i in range(d)]
+
+    # What integrators ask for: vectors in parts, which are the components here and the whole array for callables.
+
+    def parts(self, ops: Ops, v: Any) -> list[Any]:
+        """The components of a vector."""
+        return ops.split(v)
+
+    def joined(self, ops: Ops, parts: list[Any]) -> Any:
+        """The vector with these components."""
+        return ops.stack(parts)
+
+    def increments(self, ops: Ops, z: Any, substeps: int) -> list[Any]:
+        """For each noise the sum of its variates in z, (..., substeps * noise_dim)."""
+        z = ops.split(z)
+        return [sum(z[j :: self.noise_dim]) for j in range(self.noise_dim)]
+
+    def terms(self, ops: Ops, x: Any, t: Any, dw: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The drift a and the kick b dw at the state x and time t, in parts."""
+        drift, diffusion = self.coefficients(ops, x, t)
+        return drift, [sum(b * dw[j] for j, b in enumerate(row) if not _is_zero(b)) for row in diffusion]
+
+    def variance_along(self, ops: Ops, x: Any, t: Any, normal: list[Any]) -> Any:
+        """|bᵀ n|² for a unit vector n, given by its components."""
+        _, diffusion = self.coefficients(ops, x, t)
+        if self.diffusion_kind == "scalar":  # the same in every direction
+            return diffusion[0][0] * diffusion[0][0]
+        along = [sum(n * diffusion[i][j] for i, n in enumerate(normal)) for j in range(self.noise_dim)]
+        return sum(a * a for a in along)
+
+    def mixed(self) -> tuple[int, str] | None:
+        """The first component i of a diagonal diffusion that depends on another coordinate, and that one's name."""
+        for i, name in enumerate(self.variables or ()):
+            others = {s.name for s in self.diffusion[i][i].free_symbols} & set(self.variables or ()) - {name}
+            if others:
+                return i, min(others)
+        return None
+
+
+def check_noise(noise: Any, calculus: Any) -> None:
+    """Refuse laws that drive no SDE, and jumps where the calculus gives them no meaning.
+
+    Raises
+    ------
+    ValueError
+        For a law that is neither Gaussian nor Stable, an unknown calculus, or Stable noise with Stratonovich's.
+    """
+    if not isinstance(noise, Gaussian | Stable):
+        raise ValueError(
+            f"an SDE is driven by Gaussian or Stable noise, got {type(noise).__name__}: "
+            "use SGD(landscape, lr, noise=...) for a recursion with that law"
+        )
+    if calculus not in CALCULI:
+        raise ValueError(f"calculus must be 'ito' or 'stratonovich', got {calculus!r}: {near(str(calculus), CALCULI)}")
+    if calculus == "stratonovich" and isinstance(noise, Stable):
+        raise ValueError(
+            f"calculus='stratonovich' is not defined for noise that jumps, got {noise!r}: write calculus='ito', "
+            "which is the same equation where the diffusion does not depend on the state, or Gaussian noise"
+        )
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, int | float | sp.Basic) and bool(value == 0)
 
 
 def _listed(value: Any) -> Sequence[Any]:

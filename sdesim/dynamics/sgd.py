@@ -19,6 +19,8 @@ class SGD:
 
         x⁺ = x - lr (∇f(x) - Z)
 
+    On an objective, `SGD(objective, lr, batch_size=...)` is a `MinibatchSGD`, whose noise is that of its batches.
+
     Parameters
     ----------
     landscape : Landscape
@@ -35,6 +37,18 @@ class SGD:
     lr: Any
     noise: Law = field(default_factory=Gaussian)
     params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __new__(cls, problem: Any = None, *args: Any, **more: Any) -> Any:
+        """A MinibatchSGD for an objective."""
+        if not hasattr(problem, "example_losses"):
+            return super().__new__(cls)
+        from sdesim.dynamics.minibatch import MinibatchSGD
+
+        if "noise" in more:
+            raise ValueError("SGD on an objective has the noise of its batches: give batch_size=, not noise=")
+        if len(args) < 2 and "batch_size" not in more:
+            raise ValueError("SGD on an objective needs batch_size=: SGD(objective, lr, batch_size=32)")
+        return MinibatchSGD(problem, *args, **more)
 
     def __post_init__(self) -> None:
         if not isinstance(self.landscape, Landscape):

@@ -9,7 +9,10 @@ from sdesim.core.checks import positive
 from sdesim.core.ops import Ops
 
 # What a wrapper has from the dynamics inside it; everything else (a crossing law, say) it has not.
-PASSED_ON = frozenset({"clock", "dim", "variables", "params", "noise", "noise_dim"})
+PASSED_ON = frozenset(
+    {"clock", "dim", "variables", "params", "noise", "noise_dim"}
+    | {"draw", "objective", "formulas", "elementwise", "position", "at_rest"}
+)
 
 
 def _passed_on(wrapper: Any, name: str) -> Any:

@@ -48,7 +48,10 @@ def dataset(plan: Plan, ensemble: Ensemble, attrs: dict[str, Any]) -> xr.Dataset
             np.array(seen.record.times),
             {"units": TIME_UNITS, "long_name": "time"},
         )
-        make.state("state", e.record, "state", extra=("time",))
+        if seen.record.state:
+            make.state("state", e.record, "state", extra=("time",))
+        for name, values in e.values.items():
+            make.per_path(name, values, ("time",), units="1", long_name=name.replace("_", " "))
     if seen.moments is not None:
         _moments(make, plan, e, seen.moments)
     if seen.passages is not None:

@@ -26,6 +26,7 @@ class Ensemble:
     status: np.ndarray
     exit_time: np.ndarray
     record: np.ndarray
+    values: dict[str, np.ndarray]
     moment_sums: np.ndarray
     moment_count: np.ndarray
     well: np.ndarray
@@ -50,7 +51,8 @@ def new_ensemble(plan: Plan, *, bridge: bool) -> Ensemble:
         steps=np.zeros(n, np.int64),
         status=np.full(n, 4, np.int8),
         exit_time=np.full(n if bridge else 0, np.nan),
-        record=np.full((n if plan.watch.record else 0, plan.record_steps.shape[1], d), np.nan),
+        record=np.full((n if _keeps_states(plan) else 0, plan.record_steps.shape[1], d), np.nan),
+        values={name: np.full((n, plan.record_steps.shape[1]), np.nan) for name in _value_names(plan)},
         moment_sums=np.zeros((n_times, d, POWERS, LIMBS), np.int64),
         moment_count=np.zeros(n_times, np.int64),
         well=np.full(rows, -1, np.int64),
@@ -63,13 +65,21 @@ def new_ensemble(plan: Plan, *, bridge: bool) -> Ensemble:
     )
 
 
+def _keeps_states(plan: Plan) -> bool:
+    return plan.watch.record is not None and bool(plan.watch.record.state)
+
+
+def _value_names(plan: Plan) -> list[str]:
+    return [] if plan.watch.record is None else list(plan.watch.record.values)
+
+
 def bytes_per_path(plan: Plan) -> int:
     """Memory one path takes in all cells, arrays and dataset together."""
     d = plan.dynamics.dim
     n = 16 * d + 8 + 8 + 2
     if plan.watch.exit is not None:
         n += 16 + 8 * d
-    n += 8 * d * plan.record_steps.shape[1]
+    n += 8 * (d * _keeps_states(plan) + len(_value_names(plan))) * plan.record_steps.shape[1]
     if plan.watch.passages is not None:
         m = len(plan.watch.passages.cores())
         n += 8 * (3 + 2 * m + m * m + 4 * plan.watch.passages.capacity)

@@ -127,6 +127,8 @@ def with_start(plan: Plan, x0: Any) -> Plan:
     ValueError, TypeError
         If x0 is of another shape, not finite, or outside the region to be left.
     """
+    if hasattr(plan.dynamics, "at_rest"):
+        x0 = plan.dynamics.at_rest(x0)
     states = _start(x0, plan.dynamics.dim, plan.cells, plan.n_paths, plan.start_path, plan.seed)
     placed = replace(plan, x0=states)
     _check_inside(placed)

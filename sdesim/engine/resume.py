@@ -38,7 +38,10 @@ def restore(ensemble: Ensemble, plan: Plan, ds: xr.Dataset) -> None:
     if ensemble.exit_time.size:
         ensemble.exit_time[:] = ds["exit_time"].values.ravel()
     if plan.watch.record is not None:
-        ensemble.record[:] = ds["state"].values.reshape(ensemble.record.shape)
+        if plan.watch.record.state:
+            ensemble.record[:] = ds["state"].values.reshape(ensemble.record.shape)
+        for name, array in ensemble.values.items():
+            array[:] = ds[name].values.reshape(array.shape)
     if plan.watch.moments is not None:
         ensemble.moment_sums[:] = ds["moment_sums"].values.reshape(ensemble.moment_sums.shape)
         ensemble.moment_count[:] = ds["moment_count"].values.ravel()

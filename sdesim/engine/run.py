@@ -22,7 +22,7 @@ from sdesim.engine.progress import progress_bar
 from sdesim.engine.resume import check_resumable, restore
 from sdesim.engine.trace import Program, Watch, trace, watch
 
-ENGINES = ("auto", "native", "reference")
+ENGINES = ("auto", "native", "tensor", "reference")
 
 
 def run(
@@ -37,6 +37,9 @@ def run(
     start_path: int = 0,
     vary: Mapping[str, Any] | None = None,
     engine: str = "auto",
+    device: str | None = None,
+    dtype: str | None = None,
+    block: int | None = None,
     threads: int | None = None,
     progress: bool | None = None,
     wall_time: float | None = None,
@@ -65,8 +68,15 @@ def run(
         Number of the first path: a run from 1000 appends to one of 1000 paths (see `concat`).
     vary : dict of name -> list of values
         Parameters to vary: a grid of cells, each with its own paths; adds one dimension per name.
-    engine : "auto", "native" or "reference"
-        "reference" is plain NumPy over the same random numbers, slow and easy to read.
+    engine : "auto", "native", "tensor" or "reference"
+        "auto": native for formulas, tensor for everything else and on a device. "reference" is plain NumPy over the
+        same random numbers, slow and easy to read.
+    device : str, optional
+        Where the tensor engine computes: "cpu" (default), "cuda", "cuda:1", ...
+    dtype : "float32" or "float64", optional
+        Of the tensor engine's states; default: that of the objective, float64 for formulas.
+    block : int, optional
+        Paths that the tensor engine moves at once.
     threads : int, optional
         Default: the cores this process may use.
     progress : bool, optional
@@ -89,14 +99,13 @@ def run(
         Before any work: one line that says what was given, what is possible and what to write instead.
     """
     began = time.perf_counter()
-    if engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}: {near(engine, ENGINES)}")
+    seen = watch(observers)
+    engine = _chosen(engine, dynamics, seen, {"device": device, "dtype": dtype, "block": block})
     if engine == "reference" and resume is not None:
         raise ValueError("the reference engine cannot resume: use engine='native'")
     threads = default_threads() if threads is None else count("threads", threads, least=1)
     if wall_time is not None:
         positive("wall_time", wall_time)
-    seen = watch(observers)
     plan = make_plan(dynamics, seen, n_paths, t_max, n_steps, seed, start_path, vary)
     describe = {
         "dynamics": repr(dynamics),
@@ -106,37 +115,65 @@ def run(
     todo = None if resume is None else check_resumable(resume, plan, describe["fingerprint"])
     need = check_memory(plan)
     plan = with_start(plan, x0)
-    program = _traced(dynamics, seen)
-    ensemble = new_ensemble(plan, bridge=program.bridge)
+    move, bridge, more = _prepared(engine, plan, threads, device, dtype, block)
+    ensemble = new_ensemble(plan, bridge=bridge)
     if resume is not None:
         restore(ensemble, plan, resume)
     limit = None if wall_time is None else began + wall_time
     shown = sys.stderr.isatty() if progress is None else progress
     with progress_bar(plan.total if todo is None else len(todo), need, shown) as report:
-        _simulate(engine, plan, program, ensemble, todo, threads, _stopper(limit), report)
-    used = "reference" if engine == "reference" else "native"
-    attrs = attributes(plan, describe, engine=used, threads=threads, command=_command(plan, dynamics, x0, observers))
+        if todo is None or len(todo):
+            move(ensemble, todo, _stopper(limit), report)
+    attrs = attributes(plan, describe, engine=engine, threads=threads, command=_command(plan, dynamics, x0, observers))
+    attrs |= more
     attrs["wall_time"] = time.perf_counter() - began
     attrs["creation_library"] = _library()
     return dataset(plan, ensemble, attrs)
 
 
-def _simulate(
-    engine: str,
-    plan: Plan,
-    program: Program,
-    ensemble: Ensemble,
-    todo: np.ndarray | None,
-    threads: int,
-    stop: Callable[[], bool],
-    report: Callable[[Progress], None],
-) -> None:
-    if todo is not None and not len(todo):
-        return
+def _chosen(engine: str, dynamics: Any, seen: Watch, tensor_options: dict[str, Any]) -> str:
+    """The engine that runs, "auto" resolved."""
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: {near(engine, ENGINES)}")
+    given = [f"{name}={value!r}" for name, value in tensor_options.items() if value is not None]
+    region = None if seen.exit is None else seen.exit.region
+    parts = {type(dynamics).__name__: dynamics, type(region).__name__: region}
+    foreign = [name for name, part in parts.items() if not getattr(part, "formulas", True)]
+    foreign += ["Record(values=...)"] if seen.record is not None and seen.record.values else []
+    if engine == "auto":
+        engine = "tensor" if given or foreign else "native"
+    if engine != "tensor" and given:
+        raise ValueError(f"{given[0]} is for engine='tensor', got engine={engine!r}")
+    if engine != "tensor" and foreign:
+        raise ValueError(f"engine={engine!r} runs formulas alone: use engine='tensor' for {foreign[0]}")
+    return engine
+
+
+Move = Callable[[Ensemble, np.ndarray | None, Callable[[], bool], Callable[[Progress], None]], Any]
+
+
+def _prepared(
+    engine: str, plan: Plan, threads: int, device: str | None, dtype: str | None, block: int | None
+) -> tuple[Move, bool, dict[str, Any]]:
+    """What moves an ensemble, whether it corrects exits, and what to note in the dataset."""
+    if engine == "native":
+        program = _traced(plan.dynamics, plan.watch)
+
+        def native_move(e: Ensemble, todo: Any, stop: Any, report: Any) -> bool:
+            return native.simulate(plan, program, e, todo, threads, stop, report)
+
+        return native_move, program.bridge, {}
+    bridge = plan.watch.exit is not None and plan.watch.exit.uses_bridge(plan.dynamics)
     if engine == "reference":
-        reference.simulate(plan, ensemble, stop, report)
-    else:
-        native.simulate(plan, program, ensemble, todo, threads, stop, report)
+        return lambda e, todo, stop, report: reference.simulate(plan, e, stop, report), bridge, {}
+    from sdesim.engine import tensor
+
+    where = tensor.device_for(plan, device, dtype, block, threads)
+
+    def tensor_move(e: Ensemble, todo: Any, stop: Any, report: Any) -> bool:
+        return tensor.simulate(plan, e, todo, where, stop, report)
+
+    return tensor_move, bridge, where.attributes()
 
 
 def _traced(dynamics: Any, seen: Watch) -> Program:

@@ -25,7 +25,7 @@ class FirstExit:
 
     Parameters
     ----------
-    region : Interval, Ball, HalfSpace, Sublevel or Basin
+    region : Interval, Ball, HalfSpace, Sublevel or Basin; Below or Above on the tensor engine
     correction : "auto", "bridge" or None
         "auto" is the bridge for Gaussian EulerMaruyama in a region with a signed distance and none elsewhere:
         a discrete recursion needs none, its grid is the truth.
@@ -53,8 +53,8 @@ class FirstExit:
         reason = ""
         if not dynamics.continuous:
             kind = type(dynamics).__name__
-            law = type(dynamics.noise).__name__
-            reason = f"{kind} with {law} noise has no continuous path between steps"
+            law = f" with {type(dynamics.noise).__name__} noise" if hasattr(dynamics, "noise") else ""
+            reason = f"{kind}{law} has no continuous path between steps"
         elif not hasattr(self.region, "faces"):
             reason = f"{type(self.region).__name__} has no signed distance"
         if self.correction == "bridge" and reason:
@@ -74,7 +74,9 @@ class FirstExit:
         """Find the paths that left in this step; the start is inside by an earlier check."""
         if step.k == 0:
             return
-        outside = ~self.region.contains(step.x1)
+        if step.k % getattr(self.region, "every", 1):
+            return
+        outside = ~self.region.contains(step.x1 if step.tensor is None else step.tensor)
         left = outside
         if acc["bridge"]:
             u = step.bridge_uniform()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sdesim.core.exactsum import LIMBS, add_exact
 from sdesim.observe.step import Step
 
 POWERS = 4
+TAKEN = ("state", "status", "n_steps", "final_state", "clock", "exit_time", "exit_state", "time", "path", "component")
 
 
 def checked_times(times: Any) -> tuple[float, ...]:
@@ -40,23 +41,53 @@ class Record:
     Parameters
     ----------
     times : increasing list of floats ≥ 0
+    values : dict of name -> function, optional
+        Functions of the positions, a tensor (path, parameter), that give one number a path, kept under their names:
+        {"loss": objective.loss}. For the tensor engine; without `state=True` states themselves are not kept.
+    state : bool, optional
+        Whether to keep the states. Default: unless there are values.
     """
 
     times: Any
-    structure = ("times",)
+    values: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    state: bool | None = None
+    structure = ("times", "values", "state")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", checked_times(self.times))
+        object.__setattr__(self, "values", dict(self.values))
+        object.__setattr__(self, "state", not self.values if self.state is None else bool(self.state))
+        for name, function in self.values.items():
+            if not isinstance(name, str) or not name.isidentifier() or not callable(function):
+                raise ValueError(f"values must map names to functions of tensors, got {name!r}: {function!r}")
+            if name in TAKEN:
+                raise ValueError(f"values cannot use the name {name!r}: every dataset has a variable of that name")
+
+    def __repr__(self) -> str:
+        more = f", values={{{', '.join(self.values)}}}, state={self.state}" if self.values else ""
+        return f"Record(times={self.times!r}{more})"
 
     def init(self, n: int, dynamics: Any) -> dict[str, Any]:
         """Accumulators for n paths."""
         steps = steps_of(self.times, dynamics.clock)
-        return {"steps": steps, "state": np.full((n, len(steps), dynamics.dim), np.nan)}
+        kept = len(steps) if self.state else 0
+        values = {name: np.full((n, len(steps)), np.nan) for name in self.values}
+        return {"steps": steps, "state": np.full((n, kept, dynamics.dim), np.nan), "values": values}
 
     def update(self, acc: dict[str, Any], step: Step) -> None:
-        """Keep the states whose time has come."""
+        """Keep the states, and the values of the functions, whose time has come."""
         due = np.flatnonzero(acc["steps"] == step.k)
-        acc["state"][np.ix_(step.rows, due)] = step.x1[:, None, :]
+        if not len(due) or not len(step.rows):
+            return
+        if self.state:
+            acc["state"][np.ix_(step.rows, due)] = step.x1[:, None, :]
+        for name, function in self.values.items():
+            found = function(step.tensor).detach().cpu().numpy()
+            if found.shape != (len(step.rows),):
+                raise ValueError(
+                    f"values[{name!r}] must give one number a path, shape ({len(step.rows)},), got {found.shape}"
+                )
+            acc["values"][name][np.ix_(step.rows, due)] = found[:, None]
 
 
 @dataclass(frozen=True)

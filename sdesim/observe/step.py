@@ -27,6 +27,8 @@ class Step(NamedTuple):
     dynamics : Dynamics
         What moves the paths.
     seed : int
+    tensor : torch.Tensor, optional
+        The positions at the second end as the tensor engine has them, for functions of tensors.
     """
 
     k: int
@@ -38,6 +40,13 @@ class Step(NamedTuple):
     paths: np.ndarray
     dynamics: Any
     seed: int
+    tensor: Any = None
+
+    def only(self, some: np.ndarray) -> Step:
+        """The step of some of the paths."""
+        tensor = None if self.tensor is None else self.tensor[some.tolist()]
+        ends = {"x0": self.x0[some], "x1": self.x1[some], "tensor": tensor}
+        return self._replace(rows=self.rows[some], paths=self.paths[some], **ends)
 
     def bridge_uniform(self) -> np.ndarray:
         """The uniform that decides on a crossing in this step.

@@ -1,4 +1,4 @@
-"""The compiled engine against the plain NumPy reference, path by path: the same random words, 1,000 steps, 1e-10."""
+"""Compiled and tensor engine against the plain NumPy reference, path by path: the same words, 1,000 steps, 1e-10."""
 
 import numpy as np
 import pytest
@@ -92,10 +92,10 @@ CASES = {
 }
 
 
-def both(dynamics, x0, observers, n_paths=48, n_steps=STEPS, **more):
+def both(dynamics, x0, observers, n_paths=48, n_steps=STEPS, fast="native", **more):
     return (
         sd.run(dynamics, x0, n_paths, n_steps=n_steps, observers=observers, seed=5, engine=engine, **more)
-        for engine in ("native", "reference")
+        for engine in (fast, "reference")
     )
 
 
@@ -112,10 +112,14 @@ def assert_same(a, b, tolerance=1e-10):
             np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+FAST = ("native", "tensor")
+
+
+@pytest.mark.parametrize("fast", FAST)
 @pytest.mark.parametrize("case", CASES)
-def test_every_path_is_the_references(case):
+def test_every_path_is_the_references(case, fast):
     dynamics, x0, observers = CASES[case]
-    compiled, reference = both(dynamics, x0, observers)
+    compiled, reference = both(dynamics, x0, observers, fast=fast)
     assert_same(compiled, reference)
     if any(isinstance(o, sd.FirstExit) for o in observers):
         assert (compiled.status == sd.Status.EXITED).sum() > 3
@@ -125,7 +129,7 @@ def test_every_path_is_the_references(case):
 
 def test_another_seed_gives_other_paths_on_both_engines():
     dynamics, x0, observers = CASES["bridge to two ends"]
-    for engine in ("native", "reference"):
+    for engine in ("native", "tensor", "reference"):
         times = [
             sd.run(dynamics, x0, 8, n_steps=50, observers=observers, seed=seed, engine=engine).final_state.values
             for seed in (0, 1, 1 << 32, (1 << 64) - 1)
@@ -133,10 +137,11 @@ def test_another_seed_gives_other_paths_on_both_engines():
         assert len(np.unique(times)) == 32
 
 
-def test_a_grid_of_values_is_the_references_and_each_cell_a_run_of_its_own():
+@pytest.mark.parametrize("fast", FAST)
+def test_a_grid_of_values_is_the_references_and_each_cell_a_run_of_its_own(fast):
     dynamics, x0, observers = CASES["bridge to two ends"]
     grid = {"diffusion": [0.4, 0.8], "high": [-0.3, 0.1, 0.4], "dt": [0.02, 0.05]}
-    compiled, reference = both(dynamics, x0, observers, n_paths=9, n_steps=300, vary=grid)
+    compiled, reference = both(dynamics, x0, observers, n_paths=9, n_steps=300, vary=grid, fast=fast)
     assert_same(compiled, reference)
     assert dict(compiled.sizes) == {"diffusion": 2, "high": 3, "dt": 2, "path": 9}
     assert np.array_equal(compiled.clock, np.broadcast_to([0.02, 0.05], (2, 3, 2)))

@@ -1,0 +1,189 @@
+"""Minibatch SGD on an objective: the discrete recursions, with their batches drawn as in practice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdesim.core.checks import count, positive
+from sdesim.core.ops import Ops
+from sdesim.dynamics.batches import batches, check_sampling
+from sdesim.problems.laws import Law
+from sdesim.problems.objective import Objective
+
+
+@dataclass(frozen=True)
+class MinibatchSGD:
+    """SGD on minibatches of an objective L(x) = (1/n) Σ ℓ_i(x).
+
+        x⁺ = x - lr (∇L_B(x) + weight_decay x),    L_B the mean over the batch B
+
+    Parameters
+    ----------
+    objective : Objective
+    lr : float
+        Learning rate; also the clock, so that time is lr × step.
+    batch_size : int
+    sampling : "replacement", "fresh" or "epochs"
+        Independent examples; different examples, afresh each step; reshuffled epochs. The gradient noise has
+        covariance Σ/B, Σ/B (n - B)/(n - 1), and none that an SDE could have.
+    label_noise : float
+        Standard deviation of Gaussian noise added to the targets of the batch, afresh each step (regression).
+    weight_decay : float
+    """
+
+    objective: Objective
+    lr: Any
+    batch_size: int
+    sampling: str = "replacement"
+    label_noise: Any = 0.0
+    weight_decay: Any = 0.0
+
+    structure = ("objective", "batch_size", "sampling")
+    formulas = False
+    elementwise = False
+    continuous = False
+    momentum = None
+
+    def __post_init__(self) -> None:
+        check_minibatch(self)
+
+    @property
+    def clock(self) -> Any:
+        """Time per step."""
+        return self.lr
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a state: the parameters."""
+        return self.objective.dim
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the components of a state."""
+        return tuple(f"x{i}" for i in range(self.objective.dim))
+
+    def position(self, x: torch.Tensor) -> torch.Tensor:
+        """The parameters in a state."""
+        return x
+
+    def draw(self, stream: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Batch and label noise of a step."""
+        return draw_batch(self, stream)
+
+    def step(self, ops: Ops, x: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
+        """The state after step k; x is (path, dim)."""
+        return x - self.lr * batch_gradient(self, x, z)
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """SGD with heavy-ball momentum, as torch.optim.SGD writes it; a state is (x, v), v = 0 at the start.
+
+        v⁺ = momentum v + ∇L_B(x) + weight_decay x,    x⁺ = x - lr v⁺
+
+    Parameters are those of `MinibatchSGD`, and
+
+    momentum : float
+        In [0, 1).
+    """
+
+    objective: Objective
+    lr: Any
+    batch_size: int
+    momentum: Any = 0.9
+    sampling: str = "replacement"
+    label_noise: Any = 0.0
+    weight_decay: Any = 0.0
+
+    structure = ("objective", "batch_size", "sampling")
+    formulas = False
+    elementwise = False
+    continuous = False
+
+    def __post_init__(self) -> None:
+        check_minibatch(self)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+
+    @property
+    def clock(self) -> Any:
+        """Time per step."""
+        return self.lr
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a state: parameters and velocities."""
+        return 2 * self.objective.dim
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the components of a state."""
+        p = self.objective.dim
+        return (*(f"x{i}" for i in range(p)), *(f"v{i}" for i in range(p)))
+
+    def position(self, x: torch.Tensor) -> torch.Tensor:
+        """The parameters in a state."""
+        return x[:, : self.objective.dim]
+
+    def at_rest(self, x0: Any) -> Any:
+        """States for first parameters: velocity 0. Whole states stay as they are."""
+        given = np.asarray(x0, dtype=float) if not isinstance(x0, Law) else None
+        if given is None or given.shape[-1:] != (self.objective.dim,):
+            return x0
+        return np.concatenate([given, np.zeros_like(given)], axis=-1)
+
+    def draw(self, stream: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Batch and label noise of a step."""
+        return draw_batch(self, stream)
+
+    def step(self, ops: Ops, x: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
+        """The state after step k; x is (path, dim)."""
+        p = self.objective.dim
+        v = self.momentum * x[:, p:] + batch_gradient(self, x[:, :p], z)
+        return torch.cat([x[:, :p] - self.lr * v, v], dim=1)
+
+
+def check_minibatch(dynamics: Any) -> None:
+    """Refuse arguments that no step could use."""
+    if not isinstance(dynamics.objective, Objective):
+        raise TypeError(
+            f"minibatch SGD runs on an Objective, got {type(dynamics.objective).__name__}: "
+            "write network(module, loss, data), or SGD(landscape, lr, noise=law) for a landscape"
+        )
+    positive("lr", dynamics.lr)
+    check_sampling(dynamics.sampling, dynamics.objective.n_examples, count("batch_size", dynamics.batch_size, least=1))
+    for name in ("label_noise", "weight_decay"):
+        value = getattr(dynamics, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be at least 0 and finite, got {value}")
+    if dynamics.label_noise and not dynamics.objective.targets.is_floating_point():
+        raise ValueError(
+            f"label_noise={dynamics.label_noise} needs targets that are numbers, these are "
+            f"{dynamics.objective.targets.dtype} classes: use a regression loss such as 'mse'"
+        )
+
+
+def draw_batch(dynamics: Any, stream: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Numbers of the examples, (path, B), and the noise of their targets, (path, B, ...), or None."""
+    objective = dynamics.objective
+    batch = batches(stream, objective.n_examples, dynamics.batch_size, dynamics.sampling)
+    if not dynamics.label_noise:
+        return batch, None
+    shape = objective.targets.shape[1:]
+    noise = stream.normals(dynamics.batch_size * math.prod(shape))
+    return batch, noise.view(len(batch), dynamics.batch_size, *shape)
+
+
+def batch_gradient(dynamics: Any, x: torch.Tensor, z: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
+    """∇L_B(x) + weight_decay x, shape (path, parameter)."""
+    batch, noise = z
+    objective, targets = dynamics.objective, None
+    if noise is not None:
+        targets = objective.targets[batch] + dynamics.label_noise * noise
+    gradient = objective.gradient(x, batch, targets=targets)
+    return gradient + dynamics.weight_decay * x if dynamics.weight_decay else gradient

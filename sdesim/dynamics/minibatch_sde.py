@@ -1,0 +1,183 @@
+"""The stochastic differential equation that minibatch SGD stands for.
+
+    dX = -∇L(X) dt + sqrt(η/B) Σ(X)^{1/2} dW,    Σ(x) = (1/n) Σ_i (g_i - ḡ)(g_i - ḡ)ᵀ,  g_i = ∇ℓ_i(x)
+
+A factor of Σ needs no matrix and no per-example gradient. Let ξ have one independent normal for each example and ξ̄ be
+their mean. Then Σ_i (ξ_i - ξ̄) g_i = Σ_i ξ_i (g_i - ḡ) has covariance n Σ, so with the weights
+
+    w_i = 1/n + sqrt(η / (B n h)) (ξ_i - ξ̄)
+
+the step -h ∇ Σ_i w_i ℓ_i has the mean -h ∇L and the covariance h (η/B) Σ: drift and noise of an Euler step of length
+h, exactly, in one backward pass over the data, with memory for p + n numbers a path.
+
+Li, Tai and E 2017 (arXiv 1511.06251) for the equation; Euler steps with h = η are SGD with Gaussian noise, so
+comparisons with SGD need h ≤ η/10 and a look at the limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from sdesim.core.checks import count, near, positive
+from sdesim.core.ops import Ops
+from sdesim.dynamics.batches import check_sampling
+from sdesim.problems.laws import Gaussian, Law, Stable
+from sdesim.problems.objective import Objective
+
+COVARIANCES = ("exact", "diagonal", "isotropic")
+SAMPLING = ("replacement", "fresh")
+NUMBERS = 1 << 23  # in one block of per-example gradients
+
+
+@dataclass(frozen=True)
+class MinibatchSDE:
+    """The SDE of SGD on an objective; made by `minibatch_sde`, integrated by `EulerMaruyama`."""
+
+    objective: Objective
+    lr: Any
+    batch_size: int
+    covariance: str = "exact"
+    sampling: str = "replacement"
+    noise: Law = field(default_factory=Gaussian)
+
+    structure = ("objective", "batch_size", "covariance", "sampling")
+    calculus = "ito"
+    formulas = False
+    elementwise = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.objective, Objective):
+            raise TypeError(f"minibatch_sde needs an Objective, got {type(self.objective).__name__}")
+        positive("lr", self.lr)
+        if self.covariance not in COVARIANCES:
+            raise ValueError(f"unknown covariance {self.covariance!r}: {near(self.covariance, COVARIANCES)}")
+        if self.sampling not in SAMPLING:
+            raise ValueError(
+                f"sampling must be 'replacement' or 'fresh', got {self.sampling!r}: reshuffled epochs have no such SDE"
+            )
+        check_sampling(self.sampling, self.objective.n_examples, count("batch_size", self.batch_size, least=1))
+        if isinstance(self.noise, Stable) and (self.covariance == "exact" or self.noise.isotropic is None):
+            raise ValueError(
+                "stable noise has no covariance: use covariance='isotropic' or 'diagonal' for its scale, and "
+                "Stable(alpha, isotropic=True or False)"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"minibatch_sde({self.objective!r}, lr={self.lr!r}, batch_size={self.batch_size}, "
+            f"covariance={self.covariance!r}, sampling={self.sampling!r}, noise={self.noise!r})"
+        )
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters p."""
+        return self.objective.dim
+
+    @property
+    def noise_dim(self) -> int:
+        """Driving noises: one for each example, or for each parameter."""
+        return self.objective.n_examples if self.covariance == "exact" else self.dim
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the components."""
+        return tuple(f"x{i}" for i in range(self.dim))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """None: the numbers are fields."""
+        return {}
+
+    @property
+    def noise_rate(self) -> float:
+        """η/B, times (n - B)/(n - 1) for batches without replacement: the factor in front of Σ."""
+        n, b = self.objective.n_examples, self.batch_size
+        rate: float = self.lr / b
+        return rate * (n - b) / (n - 1) if self.sampling == "fresh" else rate
+
+    def parts(self, ops: Ops, v: Any) -> list[Any]:
+        """The vector whole: its only part."""
+        return [v]
+
+    def joined(self, ops: Ops, parts: list[Any]) -> Any:
+        """The vector."""
+        return parts[0]
+
+    def increments(self, ops: Ops, z: torch.Tensor, substeps: int) -> list[torch.Tensor]:
+        """The sum over substeps of the variates z, (path, substeps * noise_dim), as (path, noise_dim)."""
+        return [z if substeps == 1 else z.reshape(len(z), substeps, self.noise_dim).sum(1)]
+
+    def terms(self, ops: Ops, x: torch.Tensor, t: Any, dw: list[torch.Tensor]) -> tuple[list[Any], list[Any]]:
+        """The drift and the kick at the states x, each whole: two passes over the data."""
+        drift = -self.objective.gradient(x)
+        if self.covariance == "exact":
+            return [drift], [-self.objective.weighted_gradient(x, self._weights(dw[0]))]
+        return [drift], [self._scale(x) * dw[0]]
+
+    def move(self, ops: Ops, x: torch.Tensor, dt: Any, dw: list[torch.Tensor]) -> torch.Tensor:
+        """The state after an Euler step: one backward pass for an exact covariance."""
+        if self.covariance == "exact":
+            weights = self._weights(dw[0]) + dt / self.objective.n_examples
+            return x - self.objective.weighted_gradient(x, weights)
+        return x - dt * self.objective.gradient(x) + self._scale(x) * dw[0]
+
+    def _weights(self, dw: torch.Tensor) -> torch.Tensor:
+        """sqrt(η/(B n)) (dW_i - mean dW), which the gradients of the examples are weighted with."""
+        return math.sqrt(self.noise_rate / self.objective.n_examples) * (dw - dw.mean(dim=1, keepdim=True))
+
+    def _scale(self, x: torch.Tensor) -> torch.Tensor:
+        """Standard deviations of the noise by parameter, (path, p), or their root mean square, (path, 1)."""
+        variance = gradient_variance(self.objective, x)
+        if self.covariance == "isotropic":
+            variance = variance.mean(dim=1, keepdim=True)
+        return torch.sqrt(self.noise_rate * variance)
+
+
+def gradient_variance(objective: Objective, x: torch.Tensor) -> torch.Tensor:
+    """The diagonal of Σ at each path, (path, p): per-example gradients, as many at a time as fit into NUMBERS."""
+    n, mean = objective.n_examples, objective.gradient(x)
+    size = max(1, NUMBERS // x.numel())
+    total = torch.zeros_like(x)
+    for first in range(0, n, size):
+        some = torch.arange(first, min(n, first + size), device=x.device).expand(len(x), -1)
+        total += (objective.example_gradients(x, some) - mean[:, None]).square().sum(dim=1)
+    return total / n
+
+
+def minibatch_sde(
+    objective: Objective,
+    lr: float,
+    batch_size: int,
+    *,
+    covariance: str = "exact",
+    sampling: str = "replacement",
+    noise: Law | None = None,
+) -> MinibatchSDE:
+    """The first-order SDE of SGD with learning rate η = lr and batches of B = batch_size.
+
+        dX = -∇L(X) dt + sqrt(η/B) Σ(X)^{1/2} dW
+
+    Parameters
+    ----------
+    objective : Objective
+    lr : float
+        η: it sets the size of the noise. Time is lr × step of SGD.
+    batch_size : int
+    covariance : "exact", "diagonal" or "isotropic"
+        Σ itself, in one backward pass; its diagonal; or tr Σ / p in every direction. The last two need the variance
+        of the per-example gradients at every step.
+    sampling : "replacement" or "fresh"
+        Batches without replacement have (n - B)/(n - 1) times the covariance.
+    noise : Gaussian or Stable, optional
+        Stable noise of the same scale drives the Lévy variant, diagonal or isotropic.
+
+    Returns
+    -------
+    MinibatchSDE
+        To be integrated: ``EulerMaruyama(minibatch_sde(objective, lr, batch_size), dt=lr / 10)``.
+    """
+    return MinibatchSDE(objective, lr, batch_size, covariance, sampling, Gaussian() if noise is None else noise)

@@ -1,0 +1,73 @@
+"""Regions given by a function of tensors: inside while the function is on one side of a level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdesim.core.checks import count, finite
+from sdesim.core.ops import Ops
+
+
+@dataclass(frozen=True)
+class Below:
+    """States x with function(x) < level; for the tensor engine.
+
+    Parameters
+    ----------
+    function : callable
+        Takes states as a tensor (path, dim) and returns one number a path: `objective.accuracy`, say.
+    level : float
+    every : int
+        The function is looked at after every so many steps of a path, and nowhere else.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    level: Any
+    every: int = 1
+
+    structure = ("function", "every")
+    formulas = False
+    dim = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"Below takes a function of tensors, got {self.function!r}")
+        finite("level", self.level)
+        count("every", self.every, least=1)
+
+    def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
+        """level - function(x)."""
+        return [self.level - self.function(x)]
+
+    def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
+        """Which states are inside."""
+        return (self.margins(None, torch.as_tensor(x))[0] > 0).cpu().numpy()  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Above:
+    """States x with function(x) > level; see `Below`."""
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    level: Any
+    every: int = 1
+
+    structure = ("function", "every")
+    formulas = False
+    dim = None
+
+    def __post_init__(self) -> None:
+        Below.__post_init__(self)  # type: ignore[arg-type]
+
+    def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
+        """function(x) - level."""
+        return [self.function(x) - self.level]
+
+    def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
+        """Which states are inside."""
+        return Below.contains(self, x)  # type: ignore[arg-type]
