@@ -25,7 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/double_well.py out/double_well.png
 	$(BIN)/sdesim run wang2021truncated --out out/wang2021truncated.zarr --overwrite
-	@echo "figures: out/double_well.png out/wang2021truncated.png"
+	$(BIN)/python examples/digits_sgd_vs_sde.py out/digits_sgd_vs_sde.png
+	@echo "figures: out/double_well.png out/wang2021truncated.png out/digits_sgd_vs_sde.png"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

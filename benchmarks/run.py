@@ -25,6 +25,7 @@ SECTIONS = {
     "start": "start_up",
     "memory": "resident_memory",
     "order": "exit_order",
+    "networks": "networks",
 }
 
 

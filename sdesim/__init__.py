@@ -26,6 +26,8 @@ _WHERE = {
     "from_torchsde": "dynamics.torchsde_bridge", "to_torchsde": "dynamics.torchsde_bridge",
     "MinibatchSGD": "dynamics.minibatch", "Momentum": "dynamics.minibatch",
     "minibatch_sde": "dynamics.minibatch_sde", "Objective": "problems.objective",
+    "network": "problems.network", "mlp": "problems.network", "cnn": "problems.network",
+    "state_dict": "problems.network",
     "Truncated": "dynamics.wrappers", "Projected": "dynamics.wrappers",
     "Interval": "observe.regions", "Ball": "observe.regions", "HalfSpace": "observe.regions",
     "Sublevel": "observe.regions", "Basin": "observe.basin",
@@ -36,7 +38,7 @@ _WHERE = {
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
     "Claim": "study.model", "Model": "study.model", "occupancy": "analysis.occupancy",
 }  # fmt: skip
-_MODULES = {"exits": "analysis.exits", "theory": "analysis.theory", "plot": "plot"}
+_MODULES = {"data": "problems.data", "exits": "analysis.exits", "theory": "analysis.theory", "plot": "plot"}
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 

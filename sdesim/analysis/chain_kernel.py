@@ -13,6 +13,7 @@ import numpy as np
 from sdesim.analysis.region_ends import refuse_time
 from sdesim.analysis.tail_integral import TailIntegral
 from sdesim.core.ops import NUMPY
+from sdesim.dynamics.integrators import EulerMaruyama
 from sdesim.problems.laws import Gaussian, Stable
 
 # Cells this much narrower than the step are jumps of the function, not slopes.
@@ -66,6 +67,11 @@ class ChainKernel:
             )
         self._order = 2.0 if getattr(inner.noise, "isotropic", False) else inner.noise.index
         if hasattr(inner, "sde"):
+            if not isinstance(inner, EulerMaruyama):
+                raise ValueError(
+                    f"the transfer operator needs a step linear in its noise, that of {type(inner).__name__} is not: "
+                    "use EulerMaruyama"
+                )
             refuse_time(inner.sde)
 
     @property

@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from sdesim.analysis.diffusion_ends import End, low_end
 from sdesim.analysis.estimate import Reference
 from sdesim.analysis.panels import Coefficients, Panels
 from sdesim.analysis.region_ends import inside, refuse_time, region_ends
-from sdesim.core.formula import ops_function
+from sdesim.core.formula import differentiate, ops_function
 from sdesim.core.ops import NUMPY
 
 
@@ -26,7 +27,8 @@ def mean_exit_time(sde: Any, x0: Any, region: Any, *, reflecting: float | None =
     Parameters
     ----------
     sde : SDE
-        One component, Gaussian noise, Itô calculus; σ may depend on the state and must not vanish inside.
+        One component, Gaussian noise, in either calculus (μ is Itô's drift); σ may depend on the state and must not
+        vanish inside.
     x0 : float or array
         Starting points inside the region.
     region : Interval
@@ -82,7 +84,7 @@ def _with_wall(
 
 
 def _coefficients(sde: Any) -> Coefficients:
-    """Drift and variance rate of a one-dimensional Itô SDE as functions of the state."""
+    """Drift and variance rate of a one-dimensional SDE, in Itô's sense, as functions of the state."""
     if sde.dim != 1:
         raise ValueError(f"mean_exit_time needs an SDE in one dimension, got {sde.dim}: simulate it with run")
     refuse_time(sde)
@@ -93,8 +95,12 @@ def _coefficients(sde: Any) -> Coefficients:
         )
     names = [*sde.variables, *sde.params]
     given = [np.float64(v) for v in sde.params.values()]
-    evaluate = ops_function([sde.drift[0], *sde.diffusion[0]], names)
     variance = float(sde.noise.variance)
+    ito = sde.drift[0]
+    if sde.calculus == "stratonovich":
+        x = sp.Symbol(sde.variables[0], real=True)
+        ito += sp.Float(variance) / 2 * sum(b * differentiate(b, x) for b in sde.diffusion[0])
+    evaluate = ops_function([ito, *sde.diffusion[0]], names)
 
     def drift(x: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.asarray(evaluate(NUMPY, x, *given)[0], dtype=float), x.shape)

@@ -46,7 +46,9 @@ def _one(value: Any) -> float:
 
 
 def refuse_time(sde: Any) -> None:
-    """Refuse an SDE whose coefficients depend on the time `t`."""
+    """Refuse an SDE whose coefficients depend on the time `t`, or are no formulas."""
+    if not getattr(sde, "formulas", True):
+        raise ValueError(f"the theory needs formulas, {type(sde).__name__} has functions of tensors: use run instead")
     entries = [*sde.drift, *(entry for row in sde.diffusion for entry in row)]
     if any(s.name == "t" for entry in entries for s in entry.free_symbols) and "t" not in sde.variables:
         raise ValueError("the theory needs coefficients that do not depend on the time t: use run instead")

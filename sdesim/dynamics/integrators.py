@@ -58,6 +58,8 @@ class EulerMaruyama:
     def step(self, ops: Ops, x: Any, z: Any, k: Any) -> Any:
         """The state after step k, which starts at time k dt; x is (..., d), z is (..., noise_dim)."""
         sde, dw = self.sde, increments(self, ops, z)
+        if hasattr(sde, "move"):  # has drift and noise in one pass
+            return sde.move(ops, x, self.dt, dw)
         drift, kick = sde.terms(ops, x, k * self.dt, dw)
         return sde.joined(ops, [xi + a * self.dt + g for xi, a, g in zip(sde.parts(ops, x), drift, kick, strict=True)])
 
@@ -82,9 +84,10 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
     "noise": lambda chain: chain.sde.noise,
     "noise_dim": lambda chain: chain.sde.noise_dim * chain.substeps,
     # True when the limit dt → 0 has continuous paths, so that a path can cross a boundary between steps.
-    "continuous": lambda chain: isinstance(chain.sde.noise, Gaussian),
+    "continuous": lambda chain: isinstance(chain.sde.noise, Gaussian) and hasattr(chain.sde, "variance_along"),
     # True when the step can be traced with symbols, so that it can be compiled.
     "formulas": lambda chain: chain.sde.formulas,
+    "objective": lambda chain: getattr(chain.sde, "objective", None),
     # True when the step treats every entry of a tensor alike, whatever stands beside it.
     "elementwise": lambda chain: chain.sde.elementwise,
     "normal_variance": lambda chain: partial(normal_variance, chain),

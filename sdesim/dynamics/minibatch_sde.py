@@ -30,7 +30,6 @@ from sdesim.problems.objective import Objective
 
 COVARIANCES = ("exact", "diagonal", "isotropic")
 SAMPLING = ("replacement", "fresh")
-NUMBERS = 1 << 23  # in one block of per-example gradients
 
 
 @dataclass(frozen=True)
@@ -131,21 +130,10 @@ class MinibatchSDE:
 
     def _scale(self, x: torch.Tensor) -> torch.Tensor:
         """Standard deviations of the noise by parameter, (path, p), or their root mean square, (path, 1)."""
-        variance = gradient_variance(self.objective, x)
+        variance = self.objective.gradient_variance(x)
         if self.covariance == "isotropic":
             variance = variance.mean(dim=1, keepdim=True)
         return torch.sqrt(self.noise_rate * variance)
-
-
-def gradient_variance(objective: Objective, x: torch.Tensor) -> torch.Tensor:
-    """The diagonal of Σ at each path, (path, p): per-example gradients, as many at a time as fit into NUMBERS."""
-    n, mean = objective.n_examples, objective.gradient(x)
-    size = max(1, NUMBERS // x.numel())
-    total = torch.zeros_like(x)
-    for first in range(0, n, size):
-        some = torch.arange(first, min(n, first + size), device=x.device).expand(len(x), -1)
-        total += (objective.example_gradients(x, some) - mean[:, None]).square().sum(dim=1)
-    return total / n
 
 
 def minibatch_sde(

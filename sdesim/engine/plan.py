@@ -127,6 +127,8 @@ def with_start(plan: Plan, x0: Any) -> Plan:
     ValueError, TypeError
         If x0 is of another shape, not finite, or outside the region to be left.
     """
+    if hasattr(x0, "fresh_states"):
+        x0 = x0.fresh_states(plan.n_paths, plan.seed, plan.start_path)
     if hasattr(plan.dynamics, "at_rest"):
         x0 = plan.dynamics.at_rest(x0)
     states = _start(x0, plan.dynamics.dim, plan.cells, plan.n_paths, plan.start_path, plan.seed)
@@ -230,8 +232,8 @@ def _start(x0: Any, dim: int, cells: int, n_paths: int, start_path: int, seed: i
 
 def _check_inside(plan: Plan) -> None:
     """Refuse paths that start outside the region they are to leave."""
-    if plan.watch.exit is None:
-        return
+    if plan.watch.exit is None or not getattr(plan.watch.exit.region, "formulas", True):
+        return  # what only tensors know, the tensor engine checks
     grouped = plan.x0.reshape(plan.cells, plan.n_paths, -1)
     fixed = not any(p.startswith("exit.") for p in plan.varied)
     for cell in range(plan.cells):

@@ -52,10 +52,10 @@ def run(
 
     Parameters
     ----------
-    dynamics : EulerMaruyama, SGD, Truncated or Projected
+    dynamics : EulerMaruyama, Heun, Milstein, SGD, Momentum, Truncated or Projected
         How a path moves.
-    x0 : float, array (d,), array (n_paths, d), or law
-        Where paths start.
+    x0 : float, array (d,), array (n_paths, d), law, or objective
+        Where paths start; an objective made by `network` gives each path fresh weights of its own.
     n_paths : int
         Paths in each cell of the grid.
     t_max, n_steps : float, int
@@ -173,7 +173,8 @@ def _prepared(
     def tensor_move(e: Ensemble, todo: Any, stop: Any, report: Any) -> bool:
         return tensor.simulate(plan, e, todo, where, stop, report)
 
-    return tensor_move, bridge, where.attributes()
+    layout = getattr(getattr(plan.dynamics, "objective", None), "layout", None)
+    return tensor_move, bridge, where.attributes() | ({} if layout is None else {"layout": layout.to_json()})
 
 
 def _traced(dynamics: Any, seen: Watch) -> Program:

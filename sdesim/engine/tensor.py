@@ -2,8 +2,8 @@
 
 A block holds a fixed number of lanes. Each turn draws the noise of every lane, moves it one step and asks the device
 one question: has anything happened anywhere? A lane whose path has ended takes the next path, so the cost
-follows the sum of the path lengths. Where the step treats every element alike (`elementwise`), the block shrinks when
-no path is left to load; elsewhere its size never changes, because the shape of a matrix product decides its rounding.
+follows the sum of the path lengths. When no path is left to load the block shrinks, except for an objective: there
+its size never changes, because the shape of a matrix product decides its rounding.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ def simulate(
     torch.set_num_threads(where.threads)
     rows = np.arange(plan.total) if todo is None else np.asarray(todo)
     progress = Progress(len(rows))
+    if todo is None:
+        _check_inside(plan, where)
     finished = True
     for cell in range(plan.cells):
         mine = rows[rows // plan.n_paths == cell]
@@ -103,6 +105,22 @@ def simulate(
             finished = finished and block.run(stop, report)
             block.store()
     return finished
+
+
+def _check_inside(plan: Plan, where: Device) -> None:
+    """Refuse paths that start outside a region which is a function of tensors."""
+    if plan.watch.exit is None or getattr(plan.watch.exit.region, "formulas", True):
+        return
+    position = getattr(plan.dynamics, "position", lambda x: x)
+    for cell in range(plan.cells):
+        _, region, _ = bind(plan.dynamics, plan.watch, plan.in_cell(cell))
+        for first in range(cell * plan.n_paths, (cell + 1) * plan.n_paths, where.block):
+            rows = slice(first, min(first + where.block, (cell + 1) * plan.n_paths))
+            x = torch.as_tensor(plan.x0[rows], dtype=where.dtype, device=where.device)
+            inside = _all_positive(region.margins(TORCH, position(x)))
+            if not bool(inside.all()):
+                path = first - cell * plan.n_paths + int((~inside).nonzero()[0])
+                raise ValueError(f"path {path} starts outside the region {region}: start inside it")
 
 
 class _Block:
@@ -160,6 +178,7 @@ class _Block:
         if not len(lanes):
             return
         self.row[lanes] = take
+        self.same_age = self.next == len(take) and bool((self.e.steps[take] == self.e.steps[take[0]]).all())
         local = take - self.first_row
         at = self._on_device(lanes)
         k = self.e.steps[take]
@@ -198,7 +217,7 @@ class _Block:
 
     def _turn(self) -> None:
         z = self.draws(self.ids, self.k)
-        new = self.dynamics.step(TORCH, self.x, z, self.k.to(self.where.dtype))
+        new = self.dynamics.step(TORCH, self.x, z, self.k[0 if self.same_age else slice(None)].to(self.where.dtype))
         flag = ~torch.isfinite(new).all(dim=-1) | (self.k + 1 == self.due)
         if self.region is not None:
             flag |= self._outside(new)
@@ -290,7 +309,7 @@ class _Block:
         empty = np.flatnonzero(self.row < 0)
         if self.next < len(self.queue):
             self._fill(empty)
-        elif getattr(self.dynamics, "elementwise", True):
+        elif getattr(self.dynamics, "objective", None) is None:
             width = -(-(len(self.row) - len(empty)) // LANES) * LANES
             if 4 * width <= 3 * len(self.row):
                 self._shrink(np.flatnonzero(self.row >= 0), width)

@@ -27,7 +27,7 @@ class FirstExit:
     ----------
     region : Interval, Ball, HalfSpace, Sublevel or Basin; Below or Above on the tensor engine
     correction : "auto", "bridge" or None
-        "auto" is the bridge for Gaussian EulerMaruyama in a region with a signed distance and none elsewhere:
+        "auto" is the bridge for EulerMaruyama, Heun and Milstein in a region with a signed distance, none elsewhere:
         a discrete recursion needs none, its grid is the truth.
     """
 

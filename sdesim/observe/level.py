@@ -40,6 +40,9 @@ class Below:
         finite("level", self.level)
         count("every", self.every, least=1)
 
+    def __repr__(self) -> str:
+        return _text(self)
+
     def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
         """level - function(x)."""
         return [self.level - self.function(x)]
@@ -64,6 +67,9 @@ class Above:
     def __post_init__(self) -> None:
         Below.__post_init__(self)  # type: ignore[arg-type]
 
+    def __repr__(self) -> str:
+        return _text(self)
+
     def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
         """function(x) - level."""
         return [self.function(x) - self.level]
@@ -71,3 +77,8 @@ class Above:
     def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
         """Which states are inside."""
         return Below.contains(self, x)  # type: ignore[arg-type]
+
+
+def _text(region: Below | Above) -> str:
+    name = getattr(region.function, "__qualname__", type(region.function).__qualname__)
+    return f"{type(region).__name__}({name}, {region.level!r}, every={region.every})"

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -88,6 +89,25 @@ def same_examples(which: str, inputs: Any, targets: Any) -> None:
         raise ValueError(f"{which}inputs are on {inputs.device}, {which}targets on {targets.device}; use one device")
 
 
+def pair(data: Any, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of Data, a pair or a torch Dataset as tensors; floating ones in this type."""
+    import torch
+
+    if isinstance(data, Data):
+        parts: Any = (data.inputs, data.targets)
+    elif isinstance(data, tuple | list) and len(data) == 2:
+        parts = data
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, torch.Tensor | np.ndarray):
+        examples = [data[i] for i in range(len(data))]
+        if not all(isinstance(e, tuple | list) and len(e) == 2 for e in examples):
+            raise TypeError("the dataset must give pairs (input, target)")
+        parts = [torch.stack([torch.as_tensor(e[i]) for e in examples]) for i in (0, 1)]
+    else:
+        raise TypeError(f"data must be (inputs, targets), a torch Dataset or Data, got {type(data).__name__}")
+    inputs, targets = (torch.as_tensor(part).to(device) for part in parts)
+    return tuple(t.to(dtype) if t.is_floating_point() else t for t in (inputs, targets))  # type: ignore[return-value]
+
+
 def present(device: Any) -> torch.device:
     """The device, or a `ValueError` that names those that are there."""
     import torch
@@ -154,12 +174,7 @@ def blobs(
 
 
 def teacher_student(
-    n: int = 1000,
-    d: int = 10,
-    width: int = 4,
-    noise: float = 0.0,
-    n_test: int = 1000,
-    seed: int = 0,
+    n: int = 1000, d: int = 10, width: int = 4, noise: float = 0.0, n_test: int = 1000, seed: int = 0
 ) -> Data:
     r"""Gaussian inputs labelled by a random teacher: y = Σⱼ aⱼ max(0, wⱼ·x)/√m + noise·N(0, 1).
 
@@ -240,7 +255,7 @@ def openml(name: str, cache: str | os.PathLike[str] | None = None) -> Data:
         _fetch(name, file)
     _, _, shape, n_test = OPENML[name]
     inputs, targets = _stored(file, math.prod(shape))
-    # A small file, made for a trial, is cut as the whole set is: one seventh of MNIST is held back.
+    # From a smaller file of one's own the share of MNIST is held back, one in seven.
     n_test = min(n_test, _share(1 / 7, len(inputs)))
     images = inputs.reshape(-1, *shape).astype(np.float32) / np.float32(255)
     return _data(images, targets.astype(np.int64), np.arange(len(images)), n_test, name)
@@ -251,7 +266,7 @@ def _stored(file: Path, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             inputs, targets = arrays["inputs"], arrays["targets"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(f"{file} cannot be read ({error}); remove it to fetch it again") from error
     if inputs.ndim != 2 or inputs.shape[1] != pixels or targets.shape != inputs.shape[:1] or len(inputs) < 2:
         raise ValueError(

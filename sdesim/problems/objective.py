@@ -14,7 +14,7 @@ from sdesim.core.checks import count, near
 from sdesim.problems.data import present, same_examples
 
 METHODS = ("auto", "vmap", "loop")
-NUMBERS = 2**24  # held at once where all per-example gradients are gone through
+NUMBERS = 2**22  # held at once where all per-example gradients are gone through: about a cache full
 Dims = tuple[int | None, ...]
 Form = Callable[[Callable[..., Tensor], Tensor, Sequence[Tensor], Dims], Tensor]
 
@@ -95,6 +95,12 @@ class Objective:
             raise ValueError(f"the loss cannot be computed from {given}: {error}") from error
         _one_each(losses, inputs)
 
+    def fresh_states(self, n_paths: int, seed: int, start_path: int = 0) -> Tensor:
+        """Fresh parameters of each path, (paths, p), as `sdesim.problems.network.initial` gives them."""
+        from sdesim.problems.network import initial
+
+        return initial(self, n_paths, seed, start_path)
+
     def __repr__(self) -> str:
         test = "" if self.test is None else f", {len(self.test[0])} test examples"
         return f"Objective(dim={self.dim}, {self.n_examples} examples{test}, {self.dtype}, method={self.method!r})"
@@ -134,8 +140,6 @@ class Objective:
         names = ("example_losses", "inputs", "targets", "predict")
         test = None if self.test is None else (moved(self.test[0]), moved(self.test[1]))
         return replace(self, test=test, **{name: moved(getattr(self, name)) for name in names})
-
-    # Losses and gradients.
 
     @torch.no_grad()
     def loss(self, x: Tensor, batch: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
@@ -212,8 +216,6 @@ class Objective:
         centred = gradients - gradients.mean(1, keepdim=True)
         return centred.mT @ centred / self.n_examples
 
-    # What is watched.
-
     @torch.no_grad()
     def test_loss(self, x: Tensor) -> Tensor:
         """Mean loss over the test examples, shape (paths,)."""
@@ -246,8 +248,6 @@ class Objective:
         other = replace(self, inputs=self.test[0], targets=self.test[1], test=None)
         object.__setattr__(other, "chosen", self.chosen)
         return other
-
-    # How it is computed.
 
     def _losses(self, x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         return _one_each(self.example_losses(x, inputs, targets), inputs)

@@ -108,6 +108,8 @@ def with_theory(
     """
     from sdesim.engine.trace import watch
 
+    if not getattr(dynamics, "formulas", True):
+        return ds
     seen = watch(observers)
     if seen.passages is not None and not vary:
         shares = occupancy(dynamics, seen.passages.landscape)

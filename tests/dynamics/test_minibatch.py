@@ -24,8 +24,12 @@ def half_square(x, inputs, targets):
     return (inputs @ x - targets) ** 2 / 2
 
 
-def objective(n=len(A)):
-    return sd.Objective(half_square, torch.tensor(A[:n]), torch.tensor(Y[:n]), dim=2, method="vmap")
+def objective():
+    return sd.Objective(half_square, torch.tensor(A), torch.tensor(Y), dim=2, method="vmap")
+
+
+def start(x0, **more):
+    return sd.run(sd.SGD(objective(), LR, batch_size=2), x0, 4, n_steps=3, **more)
 
 
 def final(dynamics, n_steps, seed=1, **more):
@@ -232,10 +236,10 @@ def test_truncated_steps_are_no_longer_than_b():
         (lambda: sd.Momentum(objective(), LR, 2, momentum=1.0), r"momentum must be in \[0, 1\)"),
         (lambda: sd.minibatch_sde(objective(), LR, 2, sampling="epochs"), "reshuffled epochs have no such SDE"),
         (lambda: sd.minibatch_sde(objective(), LR, 2, noise=sd.Stable(1.5)), "stable noise has no covariance"),
-        (lambda: sd.run(sd.SGD(objective(), LR, batch_size=2), [0, 0], 4, n_steps=3, engine="native"), "engine='tensor'"),
-        (lambda: sd.run(sd.SGD(objective(), LR, batch_size=2), [0, 0, 0], 4, n_steps=3), r"shape \(3,\): possible are \(2,\)"),
-        (lambda: sd.run(sd.SGD(objective(), LR, batch_size=2), [0, 0], 4, n_steps=3, device="cuda:9"), "no device"),
-        (lambda: sd.run(sd.SGD(objective(), LR, batch_size=2), [0, 0], 4, n_steps=3, dtype="float16"), "unknown dtype"),
+        (lambda: start([0, 0], engine="native"), "engine='tensor'"),
+        (lambda: start([0, 0, 0]), r"shape \(3,\): possible are \(2,\)"),
+        (lambda: start([0, 0], device="cuda:9"), "no device"),
+        (lambda: start([0, 0], dtype="float16"), "unknown dtype"),
     ],
 )
 def test_bad_input_is_refused(make, message):

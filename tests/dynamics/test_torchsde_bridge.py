@@ -22,6 +22,15 @@ NONLINEAR = {"drift": "x - x**3", "diffusion": "s*sqrt(1 + x**2)", "params": {"s
 X = torch.tensor([[0.3, -0.7], [1.5, 2.0], [0.0, 0.1]], dtype=torch.float64)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other on a busy machine made these small tensors a hundred times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def back(sde, **more):
     """The equation after a journey to torchsde and back."""
     module = sd.to_torchsde(sde)
@@ -200,6 +209,19 @@ def test_paths_of_different_age_are_each_evaluated_at_their_own_time():
     k = torch.tensor([4.0, 0.0, 4.0], dtype=torch.float64)
     torch.testing.assert_close(chain.step(TORCH, X, z, k), formula.step(TORCH, X, z, k))
     assert not torch.equal(chain.step(TORCH, X, z, k), chain.step(TORCH, X, z, 0 * k))
+
+
+@pytest.mark.parametrize(("calculus", "make"), [("ito", sd.EulerMaruyama), ("stratonovich", sd.Heun)])
+def test_exits_of_callables_are_those_of_formulas_though_lanes_are_reloaded(calculus, make):
+    sde = sd.SDE(**MATRIX, calculus=calculus)
+    ball = sd.FirstExit(sd.Ball([0, 0], 1.2))
+    call = {"x0": [0.4, 0.4], "n_paths": 40, "n_steps": 200, "seed": 3, "observers": [ball]}
+    formulas = sd.run(make(sde, 0.02), engine="reference", **call)
+    callables = sd.run(make(back(sde), 0.02), block=16, **call)
+    assert callables.attrs["engine"] == "tensor"
+    assert len(np.unique(formulas.n_steps)) > 10  # so that paths of different age stand side by side
+    for name in ("exit_time", "exit_state", "n_steps"):
+        np.testing.assert_allclose(callables[name].values, formulas[name].values, rtol=1e-10, err_msg=name)
 
 
 def test_functions_are_called_with_one_time_and_the_whole_block():
