@@ -22,7 +22,7 @@ MLPS, CNNS = 64, 16
 
 def measure(small: bool = False) -> tuple[list[Row], dict[str, Any]]:
     detail: dict[str, Any] = {"timings": {}}
-    rows = [*_mlps(5 if small else 100, detail), *_cnns(2 if small else 10, detail), *_sde(2 if small else 10, detail)]
+    rows = [*_mlps(5 if small else 400, detail), *_cnns(2 if small else 60, detail), *_sde(2 if small else 10, detail)]
     rows += [_retirement(small), _engines(small)]
     detail["remarks"] = [
         "Networks: float32 on scikit-learn's digits; a step is drawn, computed and taken, the time is that of `sd.run` "
@@ -115,7 +115,7 @@ def _sde(steps: int, detail: dict[str, Any]) -> list[Row]:
 
 
 MEMORY = """
-import resource, sys, torch, sdesim as sd
+import torch, sdesim as sd
 torch.set_num_threads({threads})
 objective = sd.network(sd.mlp(64, 32, 10), "cross_entropy", sd.data.digits(), method="vmap")
 x, dw = objective.fresh_states({n}, 0), torch.randn({n}, objective.n_examples)
@@ -125,14 +125,18 @@ for _ in range(3):
         objective.gradient(x)
     if {kind!r} == "sde":
         sd.minibatch_sde(objective, {lr}, {batch}).move(None, x, {lr} / 10, [dw])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = open("/proc/self/status").read()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
 def _peak(kind: str) -> float:
-    """Peak resident memory in MiB of a process that takes three steps of a kind."""
+    """Peak resident memory in MiB of a process that takes three steps of a kind; median of five."""
     script = MEMORY.format(threads=THREADS, n=MLPS, kind=kind, lr=LR, batch=BATCH)
-    return float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-c", script]
+    return float(
+        np.median([float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)])
+    )
 
 
 def _retirement(small: bool) -> Row:

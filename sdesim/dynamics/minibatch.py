@@ -77,7 +77,7 @@ class MinibatchSGD:
 
     def step(self, ops: Ops, x: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
         """The state after step k; x is (path, dim)."""
-        return x - self.lr * batch_gradient(self, x, z)
+        return torch.add(x, batch_gradient(self, x, z), alpha=-self.lr)
 
 
 @dataclass(frozen=True)

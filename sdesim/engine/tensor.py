@@ -218,7 +218,8 @@ class _Block:
     def _turn(self) -> None:
         z = self.draws(self.ids, self.k)
         new = self.dynamics.step(TORCH, self.x, z, self.k[0 if self.same_age else slice(None)].to(self.where.dtype))
-        flag = ~torch.isfinite(new).all(dim=-1) | (self.k + 1 == self.due)
+        # A sum that is finite has finite terms; one that is not is looked at again.
+        flag = ~torch.isfinite(new.sum(dim=-1)) | (self.k + 1 == self.due)
         if self.region is not None:
             flag |= self._outside(new)
         if self.bridge:
