@@ -1,4 +1,4 @@
-"""What every dynamics, law and observer must do, on the plain NumPy operations."""
+"""What every dynamics, law and observer must do, on the plain NumPy operations and on tensors."""
 
 import itertools
 
@@ -43,6 +43,9 @@ def kinds(dim, law):
         euler = sd.EulerMaruyama(sd.SDE(-f.gradient, 0.4, noise=law), 0.05)
         yield euler
         yield sd.Truncated(euler, 0.1)
+        if isinstance(law, sd.Gaussian):
+            yield sd.Milstein(sd.SDE(-f.gradient, [f"0.4 + {v}**2/9" for v in f.variables], noise=law), 0.05)
+            yield sd.Heun(sd.SDE(-f.gradient, 0.4, noise=law, calculus="stratonovich"), 0.05)
         if dim == 2:
             yield sd.EulerMaruyama(sd.SDE(-f.gradient, [["x", 0.1], [0, 0.3]], noise=law), 0.05)
 
@@ -101,11 +104,12 @@ def test_parameters_are_found_and_a_copy_holds_other_values(dynamics):
 
 @pytest.mark.parametrize("dynamics", GRID)
 @pytest.mark.parametrize("name", OBSERVERS)
-def test_every_observer_watches_every_dynamics_path_by_path(dynamics, name):
-    """On the reference engine: a subset of the paths, and their order, change nothing for the others."""
+@pytest.mark.parametrize("engine", ["reference", "tensor"])
+def test_every_observer_watches_every_dynamics_path_by_path(dynamics, name, engine):
+    """A subset of the paths, and their order, change nothing for the others; the native engine has its own tests."""
     observer = OBSERVERS[name](LANDSCAPES[dynamics.dim])
     x0 = [-1.0] + [0.0] * (dynamics.dim - 1)
-    call = {"x0": x0 if dynamics.dim > 1 else -1.0, "n_steps": 8, "observers": [observer], "engine": "reference"}
+    call = {"x0": x0 if dynamics.dim > 1 else -1.0, "n_steps": 8, "observers": [observer], "engine": engine}
     whole = sd.run(dynamics, n_paths=6, **call)
     assert whole.final_state.shape == ((6,) if dynamics.dim == 1 else (6, dynamics.dim))
     assert whole.status.dtype == np.int8
