@@ -97,6 +97,7 @@ def simulate(
     progress = Progress(len(rows))
     if todo is None:
         _check_inside(plan, where)
+    _check_fits(plan, where)
     finished = True
     for cell in range(plan.cells):
         mine = rows[rows // plan.n_paths == cell]
@@ -105,6 +106,30 @@ def simulate(
             finished = finished and block.run(stop, report)
             block.store()
     return finished
+
+
+def _check_fits(plan: Plan, where: Device) -> None:
+    """Try one step of a block, and say how many paths fit where the memory does not suffice.
+
+    Raises
+    ------
+    MemoryError
+    """
+    dynamics, _, _ = bind(plan.dynamics, plan.watch, plan.in_cell(0))
+    wanted = size = min(where.block, -(-plan.n_paths // LANES) * LANES)
+    while size:
+        try:
+            x = torch.as_tensor(np.resize(plan.x0[: plan.n_paths], (size, dynamics.dim))).to(where.device, where.dtype)
+            k = torch.zeros(size, dtype=torch.int64, device=where.device)
+            with torch.no_grad():
+                dynamics.step(TORCH, x, Draws(dynamics, plan.seed, where.dtype)(k, k), k.to(where.dtype))
+            break
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            size //= 2
+    if size < wanted:
+        raise MemoryError(f"a block of {wanted} paths does not fit on {where.device}, {size} paths fit: block={size}")
 
 
 def _check_inside(plan: Plan, where: Device) -> None:

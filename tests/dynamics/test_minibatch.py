@@ -245,3 +245,25 @@ def test_truncated_steps_are_no_longer_than_b():
 def test_bad_input_is_refused(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_levy_driven_equation_has_the_characteristic_function_of_its_stable_noise():
+    lr, b, h, alpha = 0.4, 2, 0.04, 1.5
+    sde = sd.minibatch_sde(objective(), lr, b, covariance="isotropic", noise=sd.Stable(alpha, isotropic=True))
+    at = np.array([0.9, -0.3])
+    x = sd.run(sd.EulerMaruyama(sde, h), at, 60_000, n_steps=1, seed=2, block=60_000).final_state.values
+    gradients = A * (A @ at - Y)[:, None]
+    scale = np.sqrt(lr / b * gradients.var(axis=0).mean())
+    along = (x - at + h * gradients.mean(0)) @ [0.6, 0.8]
+    for xi in (2.0, 6.0):
+        expected = np.exp(-h * (scale * xi) ** alpha)
+        assert chance.has_mean(np.cos(xi * along), expected)
+        assert not chance.has_mean(np.cos(xi * along), np.exp(-h * (1.15 * scale * xi) ** alpha))
+
+
+def test_learning_rates_can_be_varied():
+    ds = sd.run(sd.SGD(objective(), LR, batch_size=2), BEST, 16, n_steps=20, seed=3, vary={"lr": [0.1, 0.2]})
+    assert dict(ds.sizes) == {"lr": 2, "path": 16, "component": 2}
+    one = sd.run(sd.SGD(objective(), 0.1, batch_size=2), BEST, 16, n_steps=20, seed=3)
+    np.testing.assert_allclose(ds.final_state.sel(lr=0.1), one.final_state, rtol=1e-12)
+    assert not np.allclose(ds.final_state.sel(lr=0.2), one.final_state)

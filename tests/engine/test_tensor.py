@@ -208,3 +208,27 @@ def test_bad_input_is_refused(more, message):
 def test_a_recorded_value_cannot_take_a_name_of_the_dataset():
     with pytest.raises(ValueError, match="cannot use the name 'status'"):
         sd.Record([0.1], values={"status": abs})
+
+
+def test_memory_that_does_not_suffice_is_said_with_the_number_of_paths_that_fit():
+    def hungry(t, x):
+        if len(x) > 20:
+            raise torch.OutOfMemoryError("no")
+        return -x
+
+    sde = sd.from_torchsde(Hungry(hungry), 1)
+    with pytest.raises(MemoryError, match="a block of 112 paths does not fit on cpu, 14 paths fit: block=14"):
+        sd.run(sd.EulerMaruyama(sde, 0.01), 1.0, 100, n_steps=5)
+    assert sd.run(sd.EulerMaruyama(sde, 0.01), 1.0, 100, n_steps=5, block=14).sizes["path"] == 100
+
+
+class Hungry:
+    """dX = f(t, X) dt + dW in torchsde's form."""
+
+    noise_type, sde_type = "diagonal", "ito"
+
+    def __init__(self, f):
+        self.f = f
+
+    def g(self, t, x):
+        return torch.ones_like(x)
