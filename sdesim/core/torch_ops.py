@@ -142,6 +142,16 @@ def words(seed: int, path: torch.Tensor, channel: int, block: torch.Tensor) -> t
     return torch.stack([(c0 << HALF) | c1, (c2 << HALF) | c3], dim=-1)
 
 
+def turn_words(seed: int, path: torch.Tensor, channel: int, turn: torch.Tensor, blocks: int) -> torch.Tensor:
+    """The words of blocks turn * blocks, ..., turn * blocks + blocks - 1 of each lane, shape (lane, 2 blocks)."""
+    if _compiled(path):
+        from sdesim.core.fill import words_of_turns
+
+        return words_of_turns(seed, path, channel, turn, blocks)
+    number = turn[:, None] * blocks + torch.arange(blocks, device=turn.device)
+    return words(seed, path[:, None], channel, number).flatten(1)
+
+
 def _compiled(t: torch.Tensor) -> bool:
     """Whether compiled code can reach the memory of a tensor."""
     return t.device.type == "cpu"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sdesim.core import philox
-from sdesim.core.torch_ops import TORCH, words
+from sdesim.core.torch_ops import TORCH, turn_words
 from sdesim.problems.laws import Law, Round
 
 MANY = 16  # more components than these are drawn as one array
@@ -43,8 +43,7 @@ class Stream:
         ids, turn = self.ids, self.k if at is None else at
         if lanes is not None:
             ids, turn = ids[lanes], turn[lanes]
-        number = turn[:, None] * blocks + torch.arange(blocks, device=turn.device)
-        return words(self.seed, ids[:, None], channel, number).flatten(1)[:, :n]
+        return turn_words(self.seed, ids, channel, turn, blocks)[:, :n]
 
     def normals(self, m: int, channel: int = philox.NOISE) -> torch.Tensor:
         """m standard normals for each lane."""
@@ -79,9 +78,7 @@ class Draws:
         if self.own:
             return self.dynamics.draw(Stream(self.seed, ids, k, self.dtype, self.memory))
         if self.phase == 0:
-            first = k // self.per_round * self.blocks
-            number = first[:, None] + torch.arange(self.blocks, device=k.device)
-            found = words(self.seed, ids[:, None], philox.NOISE, number).flatten(1)
+            found = turn_words(self.seed, ids, philox.NOISE, k // self.per_round, self.blocks)
             self.round = [z.to(self.dtype) for z in variates(self.dynamics.noise, self.dynamics.noise_dim, found)]
         z = self.round[self.phase]
         self.phase = (self.phase + 1) % self.per_round

@@ -12,7 +12,7 @@ import torch
 import sdesim as sd
 from sdesim.core import philox
 from sdesim.core.ops import NUMPY
-from sdesim.core.torch_ops import TORCH, TorchOps, words
+from sdesim.core.torch_ops import TORCH, TorchOps, turn_words, words
 from sdesim.engine import draws, tensor
 from sdesim.problems import laws
 from tests import chance
@@ -155,8 +155,11 @@ def test_words_and_variates_of_tensors_are_numpys(monkeypatch):
 def test_the_arithmetic_of_other_devices_gives_the_same_words_and_normals(monkeypatch):
     ids, block = torch.arange(400) + (7 << 40), torch.arange(400) * 5 + (3 << 33)
     compiled = words(9, ids, 2, block), TORCH.normal_pair(words(9, ids, 2, block)[:, 1])
+    turns = turn_words(9, ids, 2, block, 3)
+    assert torch.equal(turns[:, 2:4], words(9, ids, 2, 3 * block + 1))
     monkeypatch.setattr("sdesim.core.torch_ops._compiled", lambda t: False)
     assert torch.equal(words(9, ids, 2, block), compiled[0])
+    assert torch.equal(turn_words(9, ids, 2, block, 3), turns)
     for got, truth in zip(TorchOps.normal_pair(compiled[0][:, 1]), compiled[1], strict=True):
         torch.testing.assert_close(got, truth, rtol=1e-14, atol=0)
 
