@@ -25,10 +25,8 @@ def check_sampling(sampling: str, n: int, size: int) -> None:
     """Refuse an unknown way, and batches larger than the data."""
     if sampling not in SAMPLING:
         raise ValueError(f"unknown sampling {sampling!r}: {near(sampling, SAMPLING)}")
-    if not 1 <= size <= n and sampling != "replacement":
+    if not 1 <= size <= n:
         raise ValueError(f"batch_size must be from 1 to {n}, the number of examples, got {size}")
-    if size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {size}")
 
 
 def batches(stream: Any, n: int, size: int, sampling: str) -> torch.Tensor:

@@ -88,8 +88,6 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
     # True when the step can be traced with symbols, so that it can be compiled.
     "formulas": lambda chain: chain.sde.formulas,
     "objective": lambda chain: getattr(chain.sde, "objective", None),
-    # True when the step treats every entry of a tensor alike, whatever stands beside it.
-    "elementwise": lambda chain: chain.sde.elementwise,
     "normal_variance": lambda chain: partial(normal_variance, chain),
 }
 

@@ -45,9 +45,7 @@ class MinibatchSGD:
 
     structure = ("objective", "batch_size", "sampling")
     formulas = False
-    elementwise = False
     continuous = False
-    momentum = None
 
     def __post_init__(self) -> None:
         check_minibatch(self)
@@ -102,7 +100,6 @@ class Momentum:
 
     structure = ("objective", "batch_size", "sampling")
     formulas = False
-    elementwise = False
     continuous = False
 
     def __post_init__(self) -> None:

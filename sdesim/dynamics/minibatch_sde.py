@@ -46,7 +46,6 @@ class MinibatchSDE:
     structure = ("objective", "batch_size", "covariance", "sampling")
     calculus = "ito"
     formulas = False
-    elementwise = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.objective, Objective):

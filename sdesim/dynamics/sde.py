@@ -61,7 +61,6 @@ class SDE:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     formulas = True
-    elementwise = True
 
     def __post_init__(self) -> None:
         check_noise(self.noise, self.calculus)

@@ -68,7 +68,6 @@ class CallableSDE:
 
     structure = ("dim", "noise_dim", "like")
     formulas = False
-    elementwise = False
 
     def __post_init__(self) -> None:
         for name in ("drift", "diffusion"):

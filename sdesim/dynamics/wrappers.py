@@ -11,7 +11,7 @@ from sdesim.core.ops import Ops
 # What a wrapper has from the dynamics inside it; everything else (a crossing law, say) it has not.
 PASSED_ON = frozenset(
     {"clock", "dim", "variables", "params", "noise", "noise_dim"}
-    | {"draw", "objective", "formulas", "elementwise", "position", "at_rest"}
+    | {"draw", "objective", "formulas", "position", "at_rest"}
 )
 
 

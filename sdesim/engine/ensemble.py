@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -114,8 +113,3 @@ def check_memory(plan: Plan) -> int:
             f"{fit} paths fit; run them in parts with start_path="
         )
     return need
-
-
-def arrays(ensemble: Ensemble) -> dict[str, Any]:
-    """The arrays by name."""
-    return vars(ensemble)

@@ -29,6 +29,7 @@ from sdesim.engine.trace import bind
 from sdesim.engine.watching import Watching
 from sdesim.observe import bridge
 from sdesim.observe.step import Step
+from sdesim.problems.data import present
 
 LANES = 16  # blocks are multiples of it: a vector instruction never meets a ragged end
 ELEMENTWISE_BLOCK, OBJECTIVE_BLOCK = 16_384, 64
@@ -63,7 +64,7 @@ def device_for(plan: Plan, device: str | None, dtype: str | None, block: int | N
     own = getattr(plan.dynamics, "objective", None)
     place = torch.device("cpu") if own is None else own.device
     if device is not None:
-        place = _device_named(device)
+        place = present(device)
     kind = torch.float64 if own is None else own.dtype
     if dtype is not None:
         if dtype not in DTYPES:
@@ -71,16 +72,6 @@ def device_for(plan: Plan, device: str | None, dtype: str | None, block: int | N
         kind = DTYPES[dtype]
     usual = ELEMENTWISE_BLOCK if own is None else OBJECTIVE_BLOCK
     return Device(place, kind, usual if block is None else count("block", block, least=1), threads)
-
-
-def _device_named(name: str) -> torch.device:
-    try:
-        place = torch.device(name)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ValueError(f"no device {name!r} here: {', '.join(there)}") from error
-    return place
 
 
 def simulate(
@@ -92,20 +83,26 @@ def simulate(
     report: Callable[[Progress], None],
 ) -> bool:
     """Run the rows in `todo` (all, if None) to their ends; returns True unless it was stopped."""
-    torch.set_num_threads(where.threads)
     rows = np.arange(plan.total) if todo is None else np.asarray(todo)
     progress = Progress(len(rows))
     if todo is None:
         _check_inside(plan, where)
     _check_fits(plan, where)
-    finished = True
-    for cell in range(plan.cells):
-        mine = rows[rows // plan.n_paths == cell]
-        if len(mine):
+    before = torch.get_num_threads()
+    torch.set_num_threads(where.threads)
+    try:
+        for cell in range(plan.cells):
+            mine = rows[rows // plan.n_paths == cell]
+            if not len(mine):
+                continue
             block = _Block(plan, cell, ensemble, mine, where, progress, fresh=todo is None)
-            finished = finished and block.run(stop, report)
+            finished = block.run(stop, report)
             block.store()
-    return finished
+            if not finished:
+                return False
+    finally:
+        torch.set_num_threads(before)
+    return True
 
 
 def _check_fits(plan: Plan, where: Device) -> None:
@@ -234,10 +231,10 @@ class _Block:
             while (self.row >= 0).any():
                 self._turn()
                 if self.draws.phase == 0:
-                    self._reload()
                     report(self.progress)
                     if interrupt.asked or stop():
-                        return self._interrupt()
+                        return self._interrupt()  # before paths are loaded: observers see a start once
+                    self._reload()
         return True
 
     def _turn(self) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from sdesim.core.checks import count, finite
 from sdesim.core.ops import Ops
+from sdesim.core.torch_ops import TORCH
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,7 @@ class Below:
     dim = None
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise TypeError(f"Below takes a function of tensors, got {self.function!r}")
-        finite("level", self.level)
-        count("every", self.every, least=1)
+        _check(self)
 
     def __repr__(self) -> str:
         return _text(self)
@@ -49,7 +47,7 @@ class Below:
 
     def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
         """Which states are inside."""
-        return (self.margins(None, torch.as_tensor(x))[0] > 0).cpu().numpy()  # type: ignore[arg-type]
+        return _contains(self, x)
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Above:
     dim = None
 
     def __post_init__(self) -> None:
-        Below.__post_init__(self)  # type: ignore[arg-type]
+        _check(self)
 
     def __repr__(self) -> str:
         return _text(self)
@@ -76,7 +74,19 @@ class Above:
 
     def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
         """Which states are inside."""
-        return Below.contains(self, x)  # type: ignore[arg-type]
+        return _contains(self, x)
+
+
+def _check(region: Below | Above) -> None:
+    if not callable(region.function):
+        raise TypeError(f"{type(region).__name__} takes a function of tensors, got {region.function!r}")
+    finite("level", region.level)
+    count("every", region.every, least=1)
+
+
+def _contains(region: Below | Above, x: torch.Tensor | np.ndarray) -> np.ndarray:
+    inside: np.ndarray = (region.margins(TORCH, torch.as_tensor(x))[0] > 0).cpu().numpy()
+    return inside
 
 
 def _text(region: Below | Above) -> str:

@@ -238,7 +238,7 @@ def test_truncated_steps_are_no_longer_than_b():
         (lambda: sd.minibatch_sde(objective(), LR, 2, noise=sd.Stable(1.5)), "stable noise has no covariance"),
         (lambda: start([0, 0], engine="native"), "engine='tensor'"),
         (lambda: start([0, 0, 0]), r"shape \(3,\): possible are \(2,\)"),
-        (lambda: start([0, 0], device="cuda:9"), "no device"),
+        (lambda: start([0, 0], device="cuda:9"), "is not there"),
         (lambda: start([0, 0], dtype="float16"), "unknown dtype"),
     ],
 )

@@ -272,7 +272,7 @@ def test_arrays_take_the_type_of_a_modules_parameters():
 def test_a_chain_of_callables_has_what_engines_ask_for():
     chain = sd.EulerMaruyama(back(sd.SDE(**MATRIX)), 0.1)
     assert (chain.dim, chain.noise_dim, chain.variables, chain.params) == (2, 3, ("x0", "x1"), {})
-    assert (chain.formulas, chain.elementwise, chain.continuous) == (False, False, True)
+    assert (chain.formulas, chain.continuous) == (False, True)
     assert parameters(chain) == {"dt": 0.1, "sde.noise.scale": 1.0}
     assert rebind(chain, {"dt": 0.2}).clock == 0.2
     assert hash(structure(chain)) == hash(structure(rebind(chain, {"dt": 0.2})))

@@ -70,7 +70,7 @@ class Stop:
 
 
 @pytest.mark.parametrize("after", [1, 40, 200])
-@pytest.mark.parametrize("observers", [EXIT, [sd.Passages(WELL), sd.Moments([0.5, 4.0])]], ids=["exit", "wells"])
+@pytest.mark.parametrize("observers", [EXIT, [sd.Passages(WELL), sd.Moments([0.0, 0.5, 4.0])]], ids=["exit", "wells"])
 def test_an_interrupted_run_is_completed_bit_for_bit(after, observers, monkeypatch):
     whole = run(observers=observers, block=32)
     with monkeypatch.context() as patch:
@@ -78,6 +78,16 @@ def test_an_interrupted_run_is_completed_bit_for_bit(after, observers, monkeypat
         part = run(observers=observers, block=32)
     assert (part.status == sd.Status.INTERRUPTED).any()
     assert same(run(observers=observers, block=32, resume=part), whole)
+
+
+def test_an_interrupted_grid_is_completed_bit_for_bit(monkeypatch):
+    more = {"observers": [sd.Moments([0.0, 4.0])], "block": 32, "vary": {"diffusion": [0.5, 0.7]}}
+    whole = run(**more)
+    with monkeypatch.context() as patch:
+        patch.setattr("sdesim.engine.run._stopper", Stop(40))
+        part = run(**more)
+    assert (part.status.sel(diffusion=0.7) == sd.Status.INTERRUPTED).all()
+    assert same(run(resume=part, **more), whole)
 
 
 def test_ctrl_c_returns_what_is_finished():
@@ -193,8 +203,8 @@ def test_steps_of_recursions_have_the_operators_exit_time():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"device": "cuda:99"}, r"no device 'cuda:99' here: cpu"),
-        ({"device": "gpu"}, "no device 'gpu' here"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not there; use one of cpu"),
+        ({"device": "gpu"}, "device 'gpu' is not there"),
         ({"dtype": "double"}, "unknown dtype 'double'"),
         ({"block": 0}, "block must be"),
         ({"engine": "native", "block": 4}, "block=4 is for engine='tensor'"),
