@@ -14,7 +14,7 @@ import numpy as np
 
 from sdesim.analysis.chain_grid import Span, fixed_points, initial_nodes, refined
 from sdesim.analysis.chain_kernel import ChainKernel
-from sdesim.analysis.chain_operator import ROUNDS, ChainOperator
+from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator
 from sdesim.analysis.estimate import Reference
 
 # Masses smaller than this are held to this absolute accuracy.
@@ -212,6 +212,6 @@ def _solve(operator: ChainOperator, wells: np.ndarray) -> tuple[np.ndarray, np.n
     means = law @ values
     g = lu_solve(factors, values - means)
     middles = operator.middles()
-    exact = _functions(middles, wells, centre) - means + operator.rows(middles) @ g
-    residual = exact - 0.5 * (g[1:] + g[:-1])
-    return law, means, operator.cell_masses(law)[:, None] * (2 / 3 * residual)
+    exact = _functions(middles, wells, centre) - means + operator.rows(middles)[0] @ g
+    residual = exact - operator.middle_values(g)
+    return law, means, operator.cell_masses(law)[:, None] * (MIDDLE * residual)

@@ -1,7 +1,7 @@
 """What theory says about exit times and stationary laws: closed forms, quadrature and transfer operators."""
 from __future__ import annotations
 
-from sdesim.analysis.chain_operator import ChainExitTime, chain_exit_time
+from sdesim.analysis.chain_exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
 from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
 from sdesim.analysis.diffusion_exit import mean_exit_time
 from sdesim.analysis.estimate import Reference
@@ -9,6 +9,7 @@ from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_t
 
 __all__ = [
     "ChainExitTime",
+    "QuasiStationaryLaw",
     "Reference",
     "StationaryLaw",
     "chain_exit_time",

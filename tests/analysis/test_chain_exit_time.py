@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdesim.analysis.chain_operator import chain_exit_time
+from sdesim.analysis.chain_exit import chain_exit_time
 from sdesim.analysis.chain_stationary import chain_stationary_law
 from sdesim.core.ops import NUMPY
 from sdesim.dynamics.integrators import EulerMaruyama
@@ -252,7 +252,7 @@ def test_survival_of_many_steps_matches_plain_powers():
     counts, expected = [300, 500, 1000, 3000], []
     for k in range(1, 3001):
         if k in counts:
-            expected.append((result.operator.rows(np.array([-0.7])) @ v)[0])
+            expected.append((result.operator.rows(np.array([-0.7]))[0] @ v)[0])
         v = result.operator.matrix @ v
     np.testing.assert_allclose(result.survival(counts), expected, rtol=1e-8)
 
