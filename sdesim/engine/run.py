@@ -117,8 +117,11 @@ def run(
     plan = with_start(plan, x0)
     move, bridge, more = _prepared(engine, plan, threads, device, dtype, block)
     ensemble = new_ensemble(plan, bridge=bridge)
+    objective = getattr(plan.dynamics, "objective", None)
     if resume is not None:
         restore(ensemble, plan, resume)
+        if objective is not None:
+            objective.use_forms(resume.attrs.get("forms", "[]"))
     limit = None if wall_time is None else began + wall_time
     shown = sys.stderr.isatty() if progress is None else progress
     with progress_bar(plan.total if todo is None else len(todo), need, shown) as report:
@@ -126,6 +129,7 @@ def run(
             move(ensemble, todo, _stopper(limit), report)
     attrs = attributes(plan, describe, engine=engine, threads=threads, command=_command(plan, dynamics, x0, observers))
     attrs |= more
+    attrs |= {} if objective is None else _of_objective(objective)
     attrs["wall_time"] = time.perf_counter() - began
     attrs["creation_library"] = _library()
     return dataset(plan, ensemble, attrs)
@@ -173,8 +177,13 @@ def _prepared(
     def tensor_move(e: Ensemble, todo: Any, stop: Any, report: Any) -> bool:
         return tensor.simulate(plan, e, todo, where, stop, report)
 
-    layout = getattr(getattr(plan.dynamics, "objective", None), "layout", None)
-    return tensor_move, bridge, where.attributes() | ({} if layout is None else {"layout": layout.to_json()})
+    return tensor_move, bridge, where.attributes()
+
+
+def _of_objective(objective: Any) -> dict[str, Any]:
+    """What reading and resuming a run of an objective needs: the forms it was computed in, the names of its weights."""
+    layout = {} if objective.layout is None else {"layout": objective.layout.to_json()}
+    return {"forms": objective.forms()} | layout
 
 
 def _traced(dynamics: Any, seen: Watch) -> Program:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from sdesim.core.checks import count, near
 from sdesim.problems.data import present, same_examples
+from sdesim.problems.forms import GRADIENT, VALUE, Dims, faster
 
 METHODS = ("auto", "vmap", "loop")
 NUMBERS = 2**22  # held at once where all per-example gradients are gone through: about a cache full
-Dims = tuple[int | None, ...]
-Form = Callable[[Callable[..., Tensor], Tensor, Sequence[Tensor], Dims], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class Objective:
     layout : Layout, optional
         Names and shapes of the parameters inside x.
     fresh : callable (seed) -> x (p,), optional
-        New parameters of one path, see `sdesim.problems.network.initial`.
+        New parameters of one path, see `sdesim.problems.weights.initial`.
     method : "auto", "vmap" or "loop"
         All paths in one batch, or one after the other. "auto" times both at the first call of a size and keeps the
         faster in `chosen`: convolutions on a CPU are often quicker one by one.
@@ -95,9 +94,18 @@ class Objective:
             raise ValueError(f"the loss cannot be computed from {given}: {error}") from error
         _one_each(losses, inputs)
 
+    def forms(self) -> str:
+        """What "auto" chose so far, as JSON: kind of pass, paths, shape of the inputs, threads, form."""
+        return json.dumps([[kind, n, shape, threads, form] for (kind, n, shape, threads), form in self.chosen.items()])
+
+    def use_forms(self, text: str) -> None:
+        """Choose as `forms` says, so that a run that goes on rounds as it began."""
+        for kind, n, shape, threads, form in json.loads(text):
+            self.chosen[kind, n, tuple(shape), threads] = form
+
     def fresh_states(self, n_paths: int, seed: int, start_path: int = 0) -> Tensor:
-        """Fresh parameters of each path, (paths, p), as `sdesim.problems.network.initial` gives them."""
-        from sdesim.problems.network import initial
+        """Fresh parameters of each path, (paths, p), as `sdesim.problems.weights.initial` gives them."""
+        from sdesim.problems.weights import initial
 
         return initial(self, n_paths, seed, start_path)
 
@@ -277,12 +285,12 @@ class Objective:
         size, step = self.n_examples if batch is None else batch.shape[1], at_once or self.at_once
         for start in range(0, size, step):
             part = slice(start, start + step)
-            chosen: Any = part if batch is None else batch[:, part]
+            chosen = part if batch is None else batch[:, part]
             own = None if batch is None else 0
             if targets is None:
-                yield part, (self.inputs[chosen], self.targets[chosen]), (own, own)
+                yield part, (_chosen(self.inputs, chosen), _chosen(self.targets, chosen)), (own, own)
             else:
-                yield part, (self.inputs[chosen], targets[:, part]), (own, 0)
+                yield part, (_chosen(self.inputs, chosen), targets[:, part]), (own, 0)
 
     def _check(self, x: Tensor, batch: Tensor | None, targets: Tensor | None) -> int:
         """Refuse what does not fit; the number of examples per path."""
@@ -307,81 +315,21 @@ class Objective:
 
     def _pass(self, kind: str, f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims) -> Tensor:
         """`f` of every path, or its gradient, in the form that is faster for this size."""
-        forms = _GRADIENT if kind == "gradient" else _VALUE
+        forms = GRADIENT if kind == "gradient" else VALUE
         method = self.method
         if method == "auto":
             key = kind, len(x), tuple(args[0].shape), torch.get_num_threads()
             if key not in self.chosen:
-                self.chosen[key] = _faster(forms, f, x, args, dims)
+                self.chosen[key] = faster(forms, f, x, args, dims)
             method = self.chosen[key]
         return forms[method](f, x, args, dims)
 
 
-
-def _row(args: Sequence[Tensor], dims: Dims, which: Any) -> list[Tensor]:
-    return [a if d is None else a[which] for a, d in zip(args, dims, strict=True)]
-
-
-def _batched(f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims) -> Tensor:
-    return torch.func.vmap(f, (0, *dims))(x, *args)
-
-
-def _looped(f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims) -> Tensor:
-    return torch.stack([f(row, *_row(args, dims, i)) for i, row in enumerate(x)])
-
-
-def _gradient_batched(f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims) -> Tensor:
-    # Paths are independent: the gradient of the sum over paths is each path's own. Quicker than vmap(grad).
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        return _gradient(torch.func.vmap(f, (0, *dims))(leaf, *args).sum(), leaf)
-
-
-def _gradient_looped(f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims) -> Tensor:
-    gradients = torch.empty_like(x, requires_grad=False)
-    for i, row in enumerate(x):
-        with torch.enable_grad():
-            leaf = row.detach().requires_grad_()
-            gradient = _gradient(f(leaf, *_row(args, dims, i)), leaf)
-        gradients[i] = gradient
-    return gradients
-
-
-def _gradient(total: Tensor, leaf: Tensor) -> Tensor:
-    if not total.requires_grad:
-        raise ValueError("the loss does not depend on x through torch operations; leave out .detach() and .numpy()")
-    return torch.autograd.grad(total, leaf)[0]
-
-
-_VALUE: dict[str, Form] = {"vmap": _batched, "loop": _looped}
-_GRADIENT: dict[str, Form] = {"vmap": _gradient_batched, "loop": _gradient_looped}
-
-
-def _faster(
-    forms: dict[str, Form], f: Callable[..., Tensor], x: Tensor, args: Sequence[Tensor], dims: Dims
-) -> str:
-    """The faster form; a near tie goes to vmap, so that the choice seldom changes from run to run."""
-    few = slice(0, 8)
-    one_by_one = _seconds(lambda: forms["loop"](f, x[few], _row(args, dims, few), dims), x) * len(x) / len(x[few])
-    try:
-        together = _seconds(lambda: forms["vmap"](f, x, args, dims), x, enough=4 * one_by_one)
-    except RuntimeError:  # an operation without a batched form, or too little memory for all paths at once
-        return "loop"
-    return "loop" if one_by_one < 0.8 * together else "vmap"
-
-
-def _seconds(work: Callable[[], Any], x: Tensor, enough: float = float("inf")) -> float:
-    """The best of three times after a first, or the first if it took longer than `enough`."""
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        work()
-        if x.is_cuda:
-            torch.cuda.synchronize(x.device)
-        times.append(time.perf_counter() - start)
-        if times[0] > enough:
-            break
-    return min(times[1:] or times)
+def _chosen(data: Tensor, which: slice | Tensor) -> Tensor:
+    """Examples of a slice or of a table of numbers; for a table several times quicker than indexing with it."""
+    if isinstance(which, slice):
+        return data[which]
+    return data.index_select(0, which.reshape(-1)).view(*which.shape, *data.shape[1:])
 
 
 def _shape(t: Tensor) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import sdesim as sd
+from sdesim.problems.forms import GRADIENT
 
 DIGITS = sd.data.digits()
 NET = sd.mlp(64, 8, 10)
@@ -54,6 +55,32 @@ def test_an_interrupted_run_of_networks_is_completed_bit_for_bit(objective, name
     assert (part.status == sd.Status.INTERRUPTED).any()
     assert (part.status == sd.Status.CENSORED).any()
     assert same(run(objective, name, resume=part), whole)
+
+
+@pytest.mark.parametrize("form", ["vmap", "loop"])
+def test_a_resumed_run_rounds_as_it_began(form, monkeypatch):
+    def fresh():
+        return sd.network(sd.mlp(64, 8, 10), "cross_entropy", sd.data.digits())
+
+    def losses_alone(forms, *_):
+        assert forms is not GRADIENT, "the form of the gradient was timed again"
+        return form
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sdesim.problems.objective.faster", lambda *_: form)
+        asked = iter(range(1000))
+        patch.setattr("sdesim.engine.run._stopper", lambda limit: lambda: next(asked) > 15)
+        part = run(fresh(), "SGD")
+    assert f'"{form}"' in part.attrs["forms"]
+    other = {"vmap": "loop", "loop": "vmap"}[form]
+    whole = {}
+    for kind in (form, other):
+        monkeypatch.setattr("sdesim.problems.objective.faster", lambda *_, kind=kind: kind)
+        whole[kind] = run(fresh(), "SGD")
+    monkeypatch.setattr("sdesim.problems.objective.faster", losses_alone)
+    resumed = run(fresh(), "SGD", resume=part)
+    assert same(resumed, whole[form])
+    assert not same(resumed, whole[other])  # the two forms round differently: the test would see it
 
 
 def test_weights_of_a_path_go_back_into_the_module(objective):

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import nn
 
+from sdesim.problems.architectures import cnn, mlp
 from sdesim.problems.data import Data, digits, teacher_student
-from sdesim.problems.network import Layout, cnn, flat, initial, mlp, network, state_dict
+from sdesim.problems.network import network
+from sdesim.problems.weights import Layout, flat, initial, state_dict
 
 PATHS = 3
 
