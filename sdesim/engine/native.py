@@ -98,7 +98,7 @@ def simulate(
         report(progress)
         return stop()
 
-    futures = [_pool(threads).submit(w.work) for w in workers]
+    futures = [pool(threads).submit(w.work) for w in workers]
     try:
         while True:
             _, waiting = wait(futures, timeout=0.1)
@@ -127,13 +127,13 @@ def _kernel(program: Program, varied: list[bool], record: bool, moments: bool) -
 
 
 @lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
+def pool(threads: int) -> ThreadPoolExecutor:
     """Threads that wait for the next run: starting them takes as long as a short run."""
     return ThreadPoolExecutor(threads, thread_name_prefix="sdesim")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
 def _lane_rows(program: Program, varied: list[bool], plan: Plan) -> tuple[int, int]:

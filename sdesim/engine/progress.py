@@ -10,7 +10,7 @@ from sdesim.engine.native import Progress
 
 
 @contextmanager
-def progress_bar(total: int, memory: int, shown: bool) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(total: int, memory: int, shown: bool, unit: str = "paths") -> Iterator[Callable[[Progress], None]]:
     """A function to be told of progress; it draws a line on standard error if `shown`."""
     if not shown:
         yield lambda _: None
@@ -18,7 +18,7 @@ def progress_bar(total: int, memory: int, shown: bool) -> Iterator[Callable[[Pro
     from tqdm import tqdm
 
     began = time.perf_counter()
-    with tqdm(total=total, unit=" paths", desc=f"{memory / 2**20:.0f} MiB", leave=False, mininterval=0.2) as bar:
+    with tqdm(total=total, unit=f" {unit}", desc=f"{memory / 2**20:.0f} MiB", leave=False, mininterval=0.2) as bar:
 
         def report(progress: Progress) -> None:
             rate = progress.path_steps / max(time.perf_counter() - began, 1e-9)

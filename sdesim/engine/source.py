@@ -32,10 +32,10 @@ ARGUMENTS = (
 
 def kernel_source(program: Program, varied: list[bool], record: bool, moments: bool) -> str:
     """The module text of the kernel for one program, with numbers that vary over cells held by lane."""
-    return "\n\n".join([_helpers(moments), *_functions(program), _Kernel(program, varied, record, moments).text()])
+    return "\n\n".join([helper_texts(moments), *_functions(program), _Kernel(program, varied, record, moments).text()])
 
 
-def _helpers(moments: bool) -> str:
+def helper_texts(moments: bool) -> str:
     """The texts of the helper modules, without their imports of each other."""
     modules = [elementary, trigonometric, normals, lanes] + ([exactsum] if moments else [])
     text = "\n".join(inspect.getsource(m) for m in modules)
@@ -45,11 +45,12 @@ def _helpers(moments: bool) -> str:
 
 def _functions(program: Program) -> list[str]:
     staged = [f for stages in program.stages.values() for f in stages]
-    texts = [_function(f, used(f)) for f in [*program.functions.values(), *staged]]
+    texts = [function_text(f, used(f)) for f in [*program.functions.values(), *staged]]
     return texts if program.basin is None else [*texts, flow_source(program.basin, used(program.functions["slope"]))]
 
 
-def _function(function: Function, numbers: list[str]) -> str:
+def function_text(function: Function, numbers: list[str]) -> str:
+    """The text of one compiled function; those called inside or core_... are tests."""
     head = f"@lane\ndef {function.name}({', '.join([*function.args, *numbers])}):"
     body = "".join(f"\n    {line}" for line in function.lines)
     if function.name == "inside" or function.name.startswith("core_"):
