@@ -38,7 +38,10 @@ _WHERE = {
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
     "Claim": "study.model", "Model": "study.model", "occupancy": "analysis.occupancy",
 }  # fmt: skip
-_MODULES = {"data": "problems.data", "exits": "analysis.exits", "theory": "analysis.theory", "plot": "plot"}
+_MODULES = {
+    "data": "problems.data", "exits": "analysis.exits", "sample": "analysis.sample", "theory": "analysis.theory",
+    "plot": "plot",
+}  # fmt: skip
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
