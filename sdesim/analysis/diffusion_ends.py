@@ -27,8 +27,13 @@ class End:
     rest: float = 0.0
 
 
-def low_end(coefficients: Coefficients, low: float, start: float, shown: float) -> End:
+def low_end(
+    coefficients: Coefficients, low: float, start: float, shown: float, *, finite_mean: bool = True
+) -> End:
     """Classify the low end, seen from `start` inside the region; `shown` is its name in messages.
+
+    Without `finite_mean` an end that paths return from after an infinite mean time is closed, and one that they run
+    to for ever absorbs: enough for the question where they leave.
 
     Raises
     ------
@@ -40,14 +45,14 @@ def low_end(coefficients: Coefficients, low: float, start: float, shown: float) 
     log_m, log_s, log_g, edges, halving = _march(coefficients, low, start)
     speed, scale = _tail(log_m, halving), _tail(log_s, halving)
     if not np.isfinite(scale):
-        if np.isfinite(speed):
+        if np.isfinite(speed) or not finite_mean:
             return End(False, edges, speed)
         raise ValueError(
             f"the mean exit time is infinite: paths wander towards {shown:g} and come back after a time of "
             "infinite mean; give reflecting=... a wall on that side, or a region with two finite ends"
         )
     reached = np.isfinite(low) and np.isfinite(_tail(log_g, halving))
-    if not reached:
+    if finite_mean and not reached:
         raise ValueError(
             f"the mean exit time is infinite: with positive probability paths run to {shown:g} for ever; "
             "give reflecting=... a wall on that side, or a region with two finite ends"

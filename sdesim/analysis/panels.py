@@ -98,11 +98,15 @@ class Panels:
         order = np.argsort(ends[:, 0])
         return cls(np.append(ends[order, 0], edges[-1]), slope[order], weight[order])
 
+    @classmethod
+    def on(cls, coefficients: Coefficients, edges: np.ndarray) -> Panels:
+        """Panels between neighbouring edges, as they are."""
+        slope, weight = coefficients.densities(_nodes(np.column_stack([edges[:-1], edges[1:]])))
+        return cls(edges, slope, weight)
+
     def halved(self, coefficients: Coefficients) -> Panels:
         """Every panel split in two: the same integrals with a much smaller error."""
-        edges = np.sort(np.concatenate([self.edges, 0.5 * (self.edges[1:] + self.edges[:-1])]))
-        slope, weight = coefficients.densities(_nodes(np.column_stack([edges[:-1], edges[1:]])))
-        return Panels(edges, slope, weight)
+        return Panels.on(coefficients, np.sort(np.concatenate([self.edges, 0.5 * (self.edges[1:] + self.edges[:-1])])))
 
     @property
     def half_width(self) -> np.ndarray:
@@ -125,18 +129,22 @@ class Panels:
     def log_from_left(self, log_f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logarithm of the integral of exp(log_f) from the first edge: at the edges, at the nodes."""
         at_edges = np.logaddexp.accumulate(np.concatenate([[-np.inf], self.log_integral(log_f)]))
-        _, _, cumulative, _ = _rule()
-        peak = log_f.max(axis=1, keepdims=True)
-        local = (np.exp(log_f - peak) @ cumulative.T) * self.half_width
-        return at_edges, np.logaddexp(at_edges[:-1, None], peak + np.log(np.maximum(local, 1e-300)))
+        return at_edges, np.logaddexp(at_edges[:-1, None], self.log_up_to_node(log_f))
 
     def log_from_right(self, log_f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same, integrated from the point to the last edge."""
         at_edges = np.logaddexp.accumulate(np.concatenate([[-np.inf], self.log_integral(log_f)[::-1]]))[::-1]
+        return at_edges, np.logaddexp(at_edges[1:, None], self.log_up_to_node(log_f[:, ::-1])[:, ::-1])
+
+    def log_up_to_node(self, log_f: np.ndarray) -> np.ndarray:
+        """Logarithm of the integral of exp(log_f) over the part of its panel before each node.
+
+        For the part behind each node, reverse the nodes of `log_f` and of the result.
+        """
         _, _, cumulative, _ = _rule()
         peak = log_f.max(axis=1, keepdims=True)
-        local = (np.exp(log_f[:, ::-1] - peak) @ cumulative.T)[:, ::-1] * self.half_width
-        return at_edges, np.logaddexp(at_edges[1:, None], peak + np.log(np.maximum(local, 1e-300)))
+        local = (np.exp(log_f - peak) @ cumulative.T) * self.half_width
+        return peak + np.log(np.maximum(local, 1e-300))
 
 
 def _nodes(ends: np.ndarray) -> np.ndarray:
