@@ -106,7 +106,7 @@ def test_parameters_are_found_and_a_copy_holds_other_values(dynamics):
 @pytest.mark.parametrize("name", OBSERVERS)
 @pytest.mark.parametrize("engine", ["reference", "tensor"])
 def test_every_observer_watches_every_dynamics_path_by_path(dynamics, name, engine):
-    """A subset of the paths, and their order, change nothing for the others; the native engine has its own tests."""
+    """A subset of the paths, and their order, change nothing for the others."""
     observer = OBSERVERS[name](LANDSCAPES[dynamics.dim])
     x0 = [-1.0] + [0.0] * (dynamics.dim - 1)
     call = {"x0": x0 if dynamics.dim > 1 else -1.0, "n_steps": 8, "observers": [observer], "engine": engine}
@@ -120,6 +120,35 @@ def test_every_observer_watches_every_dynamics_path_by_path(dynamics, name, engi
         if "path" in part[variable].dims:
             assert np.array_equal(part[variable], whole[variable].isel(path=slice(3, 5)), equal_nan=True)
     other = sd.run(dynamics, n_paths=6, **call, seed=1)
+    assert not np.array_equal(whole.final_state, other.final_state)
+
+
+# A kernel takes seconds to compile: each law and each kind of dynamics once, the dimensions taking turns.
+COMPILED = [
+    pytest.param(dynamics, id=f"{dim}-D {name} {i}")
+    for (dim, (j, (name, law))) in itertools.product(LANDSCAPES, enumerate(LAWS.items()))
+    for i, dynamics in enumerate(kinds(dim, law))
+    if (i + j) % len(LANDSCAPES) + 1 == dim
+]
+
+
+@pytest.mark.parametrize("dynamics", COMPILED)
+def test_the_native_engine_does_the_same_with_all_observers_in_one_kernel(dynamics):
+    observers = tuple(make(LANDSCAPES[dynamics.dim]) for make in OBSERVERS.values())
+    x0 = [-1.0] + [0.0] * (dynamics.dim - 1)
+    call = {"x0": x0 if dynamics.dim > 1 else -1.0, "n_steps": 8, "observers": observers}
+    whole, plain = (sd.run(dynamics, n_paths=6, engine=engine, **call) for engine in ("native", "reference"))
+    assert set(whole.variables) == set(plain.variables)
+    for variable in whole.data_vars:
+        assert whole[variable].dims == plain[variable].dims
+        assert whole[variable].dtype == plain[variable].dtype
+        if variable != "moment_sums":
+            np.testing.assert_allclose(whole[variable], plain[variable], rtol=1e-10, atol=1e-10, err_msg=variable)
+    part = sd.run(dynamics, n_paths=2, start_path=3, engine="native", **call)
+    for variable in part.data_vars:
+        if "path" in part[variable].dims:
+            assert np.array_equal(part[variable], whole[variable].isel(path=slice(3, 5)), equal_nan=True)
+    other = sd.run(dynamics, n_paths=6, engine="native", seed=1, **call)
     assert not np.array_equal(whole.final_state, other.final_state)
 
 
