@@ -1,4 +1,4 @@
-"""Numbers from independent values, one a path: means, shares and distances from a law, each with its interval.
+"""Numbers from independent values, one a path: means, shares, distances from a law and zeros, with intervals.
 
 `values` are a DataArray with the dimension `path` (others are kept) or an array of one dimension. Values recorded
 along one path depend on each other: average each path over time first, or look at one time.
@@ -108,6 +108,52 @@ def distance(values: Any, cdf: Callable[[np.ndarray], np.ndarray], level: float 
     room = float(np.sqrt(np.log(2 / (1 - level)) / (2 * n)))
     method = "Kolmogorov distance, Dvoretzky-Kiefer-Wolfowitz interval"
     return Estimate(found, max(found - room, 0.0), min(found + room, 1.0), level, n, method)
+
+
+def zero(values: xr.DataArray, along: str, level: float = 0.95) -> Estimate:
+    """Where the mean of the values, a straight line in a varied parameter, is zero.
+
+    A line a + b x is fitted to each path; the interval holds every x at which the mean of a + b x over paths does not
+    differ from zero (Fieller's theorem).
+
+    Parameters
+    ----------
+    values : DataArray with the dimensions `path` and `along`
+        Rows of the same path number may depend on each other, different paths may not.
+    along : str
+        Name of the parameter, a dimension with at least two values.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    Estimate
+        (-inf, inf) where the slope is not known to differ from zero.
+
+    Raises
+    ------
+    ValueError
+        If there are other dimensions, fewer than two paths or parameter values, values that are not finite, or the
+        level is not in (0, 1).
+
+    References
+    ----------
+    Fieller, Some problems in interval estimation, J. R. Statist. Soc. B 16 (1954).
+    """
+    y = _by_path(values, level)
+    n = y.sizes["path"]
+    if set(y.dims) != {"path", along} or n < 2 or y.sizes[along] < 2:
+        raise ValueError(f"a zero along {along!r} needs several paths and values of it alone, got {dict(y.sizes)}")
+    slope, start = np.polyfit(np.asarray(y[along], dtype=float), y.transpose(along, "path").values, 1)
+    t2 = stdtrit(n - 1, (1 + level) / 2) ** 2 / n
+    spread = np.cov(start, slope)
+    a, b = float(start.mean()), float(slope.mean())
+    square, cross, rest = b * b - t2 * spread[1, 1], a * b - t2 * spread[0, 1], a * a - t2 * spread[0, 0]
+    low, high = -np.inf, np.inf
+    if square > 0:
+        half = np.sqrt(max(cross * cross - square * rest, 0.0))
+        low, high = (-cross - half) / square, (-cross + half) / square
+    return Estimate(-a / b, float(low), float(high), level, n, "zero of fitted lines, Fieller's interval")
 
 
 def _by_path(values: Any, level: float) -> xr.DataArray:

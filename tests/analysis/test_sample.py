@@ -63,6 +63,40 @@ def test_interval_of_a_distance_excludes_a_wrong_law() -> None:
     assert sample.distance(x, stats.norm.cdf, level=1 - 1e-6).low > 0.2
 
 
+def lines(seed: int, root: float = 2.0, slope: float = -0.5) -> xr.DataArray:
+    """Noisy values of slope * (x - root) for 40 paths at 5 places."""
+    x = np.linspace(1.0, 4.0, 5)
+    noise = np.random.default_rng(seed).normal(0.0, 0.6, (40, 5))
+    return xr.DataArray(slope * (x - root) + noise, dims=("path", "q"), coords={"q": x})
+
+
+def test_zero_of_lines_without_noise_is_exact() -> None:
+    x = np.linspace(0.0, 3.0, 4)
+    rows = xr.DataArray([2.0 - x, 2.0 - x], dims=("path", "q"), coords={"q": x})
+    found = sample.zero(rows, "q")
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_interval_of_a_zero_is_where_the_mean_line_may_vanish() -> None:
+    y = lines(3)
+    found = sample.zero(y, "q", level=0.9)
+    slope, start = np.polyfit(y["q"], y.values.T, 1)
+    for x, sign in ((found.low, -1), (found.high, 1)):
+        assert abs(stats.ttest_1samp(start + slope * x, 0.0).pvalue) == pytest.approx(0.1)
+        assert stats.ttest_1samp(start + slope * (x + sign * 0.01), 0.0).pvalue < 0.1
+
+
+def test_interval_of_a_zero_covers_it_and_not_another() -> None:
+    found = [sample.zero(lines(seed), "q", level=0.9) for seed in range(400)]
+    assert np.mean([e.low <= 2.0 <= e.high for e in found]) == pytest.approx(0.9, abs=0.075)
+    assert np.mean([e.low <= 2.6 <= e.high for e in found]) < 0.5
+
+
+def test_zero_of_lines_that_may_be_flat_is_unknown() -> None:
+    found = sample.zero(lines(1, slope=0.0), "q", level=0.99)
+    assert (found.low, found.high) == (-np.inf, np.inf)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -72,6 +106,8 @@ def test_interval_of_a_distance_excludes_a_wrong_law() -> None:
         (lambda: sample.mean([1.0, 2.0], level=1.0), r"level must be in \(0, 1\)"),
         (lambda: sample.mean(xr.DataArray([1.0], dims="time")), "no path"),
         (lambda: sample.share([0.5, 1.0]), "true or false"),
+        (lambda: sample.zero(TABLE.isel(mu=[0]), "mu"), "several paths and values"),
+        (lambda: sample.zero(TABLE, "zeta"), "several paths and values"),
         (lambda: sample.distance(TABLE, stats.norm.cdf), "one value a path"),
     ],
 )
