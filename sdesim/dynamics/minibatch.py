@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ class MinibatchSGD:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class Momentum(MinibatchSGD):
     """SGD with heavy-ball momentum, as torch.optim.SGD writes it; a state is (x, v), v = 0 at the start.
 
         v⁺ = momentum v + ∇L_B(x) + weight_decay x,    x⁺ = x - lr v⁺
@@ -87,30 +87,15 @@ class Momentum:
     Parameters are those of `MinibatchSGD`, and
 
     momentum : float
-        In [0, 1).
+        In [0, 1); given by name.
     """
 
-    objective: Objective
-    lr: Any
-    batch_size: int
-    momentum: Any = 0.9
-    sampling: str = "replacement"
-    label_noise: Any = 0.0
-    weight_decay: Any = 0.0
-
-    structure = ("objective", "batch_size", "sampling")
-    formulas = False
-    continuous = False
+    momentum: Any = field(default=0.9, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_minibatch(self)
+        super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
-
-    @property
-    def clock(self) -> Any:
-        """Time per step."""
-        return self.lr
 
     @property
     def dim(self) -> int:
@@ -120,8 +105,7 @@ class Momentum:
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the components of a state."""
-        p = self.objective.dim
-        return (*(f"x{i}" for i in range(p)), *(f"v{i}" for i in range(p)))
+        return (*super().variables, *(f"v{i}" for i in range(self.objective.dim)))
 
     def position(self, x: torch.Tensor) -> torch.Tensor:
         """The parameters in a state."""
@@ -134,12 +118,8 @@ class Momentum:
             return x0
         return np.concatenate([given, np.zeros_like(given)], axis=-1)
 
-    def draw(self, stream: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Batch and label noise of a step."""
-        return draw_batch(self, stream)
-
     def step(self, ops: Ops, x: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
-        """The state after step k; x is (path, dim)."""
+        """The state after step k; x is (path, 2 dim)."""
         p = self.objective.dim
         v = self.momentum * x[:, p:] + batch_gradient(self, x[:, :p], z)
         return torch.cat([x[:, :p] - self.lr * v, v], dim=1)

@@ -36,59 +36,29 @@ class Below:
     dim = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        if not callable(self.function):
+            raise TypeError(f"{type(self).__name__} takes a function of tensors, got {self.function!r}")
+        finite("level", self.level)
+        count("every", self.every, least=1)
 
     def __repr__(self) -> str:
-        return _text(self)
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"{type(self).__name__}({name}, {self.level!r}, every={self.every})"
 
     def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
-        """level - function(x)."""
+        """level - function(x), positive inside."""
         return [self.level - self.function(x)]
 
     def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
         """Which states are inside."""
-        return _contains(self, x)
+        inside: np.ndarray = (self.margins(TORCH, torch.as_tensor(x))[0] > 0).cpu().numpy()
+        return inside
 
 
-@dataclass(frozen=True)
-class Above:
+@dataclass(frozen=True, repr=False)
+class Above(Below):
     """States x with function(x) > level; see `Below`."""
 
-    function: Callable[[torch.Tensor], torch.Tensor]
-    level: Any
-    every: int = 1
-
-    structure = ("function", "every")
-    formulas = False
-    dim = None
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def __repr__(self) -> str:
-        return _text(self)
-
     def margins(self, ops: Ops, x: torch.Tensor) -> list[torch.Tensor]:
-        """function(x) - level."""
+        """function(x) - level, positive inside."""
         return [self.function(x) - self.level]
-
-    def contains(self, x: torch.Tensor | np.ndarray) -> np.ndarray:
-        """Which states are inside."""
-        return _contains(self, x)
-
-
-def _check(region: Below | Above) -> None:
-    if not callable(region.function):
-        raise TypeError(f"{type(region).__name__} takes a function of tensors, got {region.function!r}")
-    finite("level", region.level)
-    count("every", region.every, least=1)
-
-
-def _contains(region: Below | Above, x: torch.Tensor | np.ndarray) -> np.ndarray:
-    inside: np.ndarray = (region.margins(TORCH, torch.as_tensor(x))[0] > 0).cpu().numpy()
-    return inside
-
-
-def _text(region: Below | Above) -> str:
-    name = getattr(region.function, "__qualname__", type(region.function).__qualname__)
-    return f"{type(region).__name__}({name}, {region.level!r}, every={region.every})"
