@@ -1,4 +1,4 @@
-"""Mean exit time of a stable process without drift from a ball: Getoor 1961, theorem 5.2."""
+"""Mean exit time of a stable process without drift from a ball (Getoor 1961, theorem 5.2), and its jump rates."""
 from __future__ import annotations
 
 import math
@@ -89,3 +89,37 @@ def stable_interval_exit_time(alpha: float, x0: Any, low: float, high: float, sc
         raise ValueError(f"the interval ({low:g}, {high:g}) must be finite with low < high")
     middle, radius = 0.5 * (low + high), 0.5 * (high - low)
     return stable_exit_time(alpha, 1, radius, np.abs(np.asarray(x0, dtype=float) - middle), scale)
+
+
+def stable_jump_rate(alpha: float, dim: int = 1) -> float:
+    """Rate at which a standard isotropic stable process makes jumps longer than 1.
+
+        ν(|y| > 1) = 2^α Γ((d + α)/2) / (Γ(d/2) Γ(1 - α/2))
+
+    for characteristic function exp(-t |ξ|^α); jumps longer than r come at r^-α times this rate. On the line it is
+    2 Γ(α) sin(πα/2)/π, one half for each direction. It follows from the Lévy measure C |y|^(-d-α) dy with
+    C = α 2^(α-1) Γ((d + α)/2) / (π^(d/2) Γ(1 - α/2)) (Sato 1999, theorem 14.14, in Kwaśnicki's 2017 normalisation),
+    times the surface 2π^(d/2)/Γ(d/2) of the unit sphere, over α.
+
+    Parameters
+    ----------
+    alpha : float
+        Stability index in (0, 2); at 2 there are no jumps.
+    dim : int
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> round(stable_jump_rate(1.0) * math.pi, 12)
+    2.0
+    """
+    positive("alpha", alpha, upper=2.0)
+    if alpha == 2:
+        raise ValueError("alpha must be below 2: Brownian motion has no jumps, use mean_exit_time or eyring_kramers")
+    count("dim", dim, least=1)
+    logs = math.lgamma((dim + alpha) / 2) - math.lgamma(dim / 2) - math.lgamma(1 - alpha / 2)
+    return float(2**alpha * math.exp(logs))

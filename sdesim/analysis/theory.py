@@ -1,26 +1,39 @@
 """What theory says about exit times and stationary laws: closed forms, quadrature and transfer operators."""
 from __future__ import annotations
 
+from sdesim.analysis.asymptotic import Asymptotic
 from sdesim.analysis.chain_exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
 from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
 from sdesim.analysis.diffusion_exit import exit_time_variance, mean_exit_time
 from sdesim.analysis.diffusion_law import ExitLaw, exit_law
 from sdesim.analysis.diffusion_side import exit_side
 from sdesim.analysis.estimate import Reference
-from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time
+from sdesim.analysis.eyring_kramers import eyring_kramers, kramers_generator
+from sdesim.analysis.sgd_escape import sgd_escape_time
+from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time, stable_jump_rate
+from sdesim.analysis.stable_small_noise import small_noise_stable_exit_time
+from sdesim.analysis.truncated_hierarchy import TruncatedHierarchy, truncated_hierarchy
 
 __all__ = [
+    "Asymptotic",
     "ChainExitTime",
     "ExitLaw",
     "QuasiStationaryLaw",
     "Reference",
     "StationaryLaw",
+    "TruncatedHierarchy",
     "chain_exit_time",
     "chain_stationary_law",
     "exit_law",
     "exit_side",
     "exit_time_variance",
+    "eyring_kramers",
+    "kramers_generator",
     "mean_exit_time",
+    "sgd_escape_time",
+    "small_noise_stable_exit_time",
     "stable_exit_time",
     "stable_interval_exit_time",
+    "stable_jump_rate",
+    "truncated_hierarchy",
 ]
