@@ -127,7 +127,7 @@ def figure(ds: Any) -> Any:
     known = np.geomspace(p.middle / 3, 2 * p.middle, 12)
     spread.plot(known, [float(long_run(p, r, 1000).variance) for r in known], "k", label="long run, operator")
     spread.plot(rho, rho**2 / (6 * p.lr), "k:", label="ρ²/6η")
-    spread.plot(math.pi / p.omega, second_moment(p), "C3*", label="J₁ formula, ωρ = π")
+    spread.plot(math.pi / p.omega, second_moment(p), "C3*", zorder=5, label="J₁ formula, ωρ = π")
     spread.axhline(p.x0**2, color="grey", linewidth=0.5, label="start")
     spread.set(xscale="log", yscale="log", xlabel="noise of a step ρ", ylabel="E x²", ylim=(0.003, 100))
     for ax, place in ((loss, "upper left"), (path, "lower right"), (spread, "lower right")):
