@@ -1,6 +1,6 @@
 """Mean and law of the exit time of a 1-D recursion, from the transfer operator of the killed chain.
 
-    u(x) = 1 + ∫_D P(x, dy) u(y)      for the mean number of steps u.
+The mean number of steps u solves u(x) = 1 + ∫_D P(x, dy) u(y) on the region D.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from sdesim.analysis.chain_grid import Span, initial_nodes
 from sdesim.analysis.chain_kernel import ChainKernel
-from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator
+from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator, without_noise
 from sdesim.analysis.chain_powers import perron, survival_table
 from sdesim.analysis.chain_span import killed_span
 from sdesim.analysis.estimate import Reference
@@ -133,9 +133,12 @@ class ChainExitTime(Reference):
         mode, _ = perron(operator, adjoint=False)
         leaving = 1 / visits
         middles = operator.middles()
-        defect = operator.rows(middles)[0] @ mode - (1 - leaving) * operator.middle_values(mode)
-        cells = operator.cell_masses(law) * MIDDLE * defect / (law @ mode)
-        exact, error = leaving - cells.sum(), np.abs(cells).sum() + ROUNDING * leaving
+        middle = operator.middle_values(mode)
+        defect, noise = without_noise(operator.rows(middles)[0] @ mode - (1 - leaving) * middle, middle)
+        masses = operator.cell_masses(law) / (law @ mode)
+        cells = masses * MIDDLE * defect
+        exact = leaving - cells.sum()
+        error = np.abs(cells).sum() + masses @ noise + ROUNDING * leaving
         clock = operator.kernel.clock
         return QuasiStationaryLaw(
             operator.states,
@@ -221,7 +224,8 @@ def _adapt(
         rows = operator.rows(x)[0]
         steps = 1 + rows @ mean
         visits = operator.cell_masses(operator.solve(rows.T, adjoint=True))
-        defect = 1 + operator.rows(operator.middles())[0] @ mean - operator.middle_values(mean)
+        middle = operator.middle_values(mean)
+        defect, noise = without_noise(1 + operator.rows(operator.middles())[0] @ mean - middle, middle)
         cells = visits * (MIDDLE * defect)[:, None]
         error = np.abs(cells).sum(axis=0)
         relative = (error / steps).max()
@@ -231,4 +235,4 @@ def _adapt(
         if finer.size == nodes.size:
             break
         nodes = finer
-    return operator, steps + cells.sum(axis=0), error + ROUNDING * steps
+    return operator, steps + cells.sum(axis=0), error + noise @ visits + ROUNDING * steps

@@ -3,8 +3,7 @@
 Functions are piecewise linear between the nodes, so the matrix is that of a Markov chain on the nodes: it has no
 negative entries, and what is found from it keeps its relative accuracy. What linear interpolation misses between the
 nodes, weighted with the expected number of visits there (the adjoint solution), is the error of a wanted number: it
-steers the grid, it is added to the value as a correction, and its size is the error that is stated (Becker and
-Rannacher 2001, dual weighted residuals).
+steers the grid and is added to the value as a correction (Becker and Rannacher 2001, dual weighted residuals).
 """
 from __future__ import annotations
 
@@ -17,6 +16,8 @@ from sdesim.analysis.chain_grid import Span, refined
 from sdesim.analysis.chain_kernel import ChainKernel
 
 ROUNDS = 8
+# Share of the correction that the correction itself may be wrong by, in smooth and in kinked cells alike.
+DOUBT = 0.1
 # A linear interpolant is off by c(x - a)(b - x): its mean over the cell is this share of its value in the middle.
 MIDDLE = 2 / 3
 
@@ -90,6 +91,29 @@ class ChainOperator:
         padded = np.zeros(self.nodes.size - 1)
         padded[self.cells] = error
         return refined(self.nodes, padded, target, max(max_nodes - self.nodes.size, 0))
+
+
+def without_noise(defect: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Defects in the middles without those that are only rounding of the values, and the size of that rounding."""
+    noise = 8 * np.finfo(float).eps * np.abs(values)
+    return np.where(np.abs(defect) > noise, defect, 0.0), noise
+
+
+def corrected_error(
+    value: np.ndarray, before: np.ndarray | None, cells: np.ndarray, size: np.ndarray, growth: float
+) -> np.ndarray:
+    """Error of corrected values: what the last refinement changed, and the doubt about the correction itself.
+
+    With E the sum of the sizes of the corrections `cells` (cell, value), relative to `size`, the correction is wrong by
+    about E² of it, to second order in the interpolation, and by a share of it where a function has kinks within cells.
+    The corrected values converge at least like the square of the number of nodes, which grew by `growth` since
+    `before`; without an earlier grid the whole correction is in doubt.
+    """
+    spread = np.abs(cells).sum(axis=0)
+    if before is None:
+        return spread * np.maximum(spread / size, 1.0)
+    change = np.abs(value - before) / max(min(growth, 2.0) ** 2 - 1, 1.0)
+    return change + spread * np.maximum(spread / size, DOUBT)
 
 
 def cell_masses(nodes: np.ndarray, cells: np.ndarray, alive: np.ndarray, masses: np.ndarray) -> np.ndarray:

@@ -6,9 +6,12 @@ import numpy as np
 from sdesim.analysis.chain_grid import Span, initial_nodes
 from sdesim.analysis.chain_kernel import ChainKernel
 from sdesim.analysis.chain_operator import ChainOperator
+from sdesim.analysis.chain_sets import Sets, hitting_nodes
 
 # Expected returns to a cut end before the exit below which cutting it changes nothing visible.
 CUT = 1e-7
+# Nodes this fraction of the span beyond the end of an infinite set stand for the set.
+BEYOND = 1e-3
 
 
 def killed_span(
@@ -47,5 +50,53 @@ def _cut(kernel: ChainKernel, x: np.ndarray, left: float, right: float, kill: tu
             return span
     raise ValueError(
         f"the chain goes beyond {far:.3g} before it exits: give domain=(low, high) to keep it in, "
+        "or wrap it in Projected"
+    )
+
+
+def hitting_span(
+    kernel: ChainKernel, x: np.ndarray, sets: Sets, domain: tuple[float, float] | None
+) -> Span:
+    """States the chain can reach before it visits a set, ends without a set cut where they hardly count."""
+    walls = kernel.projections + ([] if domain is None else [(float(domain[0]), float(domain[1]))])
+    left, right = max([-np.inf, *(a for a, _ in walls)]), min([np.inf, *(b for _, b in walls)])
+    if not left < right or np.any((x < left) | (x > right)):
+        raise ValueError(f"projection and domain leave ({left:g}, {right:g}): it must contain x0")
+    points = np.concatenate([sets.edges, x])
+    core = max(points.min(), left), min(points.max(), right)
+    beyond = BEYOND * max(core[1] - core[0], float(kernel.at(x).scale.max()))
+    if np.isinf(sets.intervals[0, 0]):
+        left = max(left, sets.intervals[0, 1] - beyond)
+    if np.isinf(sets.intervals[-1, 1]):
+        right = min(right, sets.intervals[-1, 0] + beyond)
+    if np.isfinite(left) and np.isfinite(right):
+        return Span(left, right)
+    return _cut_hitting(kernel, x, sets, (left, right), core)
+
+
+def _cut_hitting(
+    kernel: ChainKernel, x: np.ndarray, sets: Sets, ends: tuple[float, float], core: tuple[float, float]
+) -> Span:
+    """A finite span, doubled until the visits to its cut ends make less than CUT of the probability of the last set."""
+    reach = max(core[1] - core[0], 4 * float(kernel.at(x).scale.max()))
+    for power in range(60):
+        far = 2.0**power * reach
+        cut = tuple(np.where(np.isfinite(ends), ends, (core[0] - far, core[1] + far)).tolist())
+        span = Span(cut[0], cut[1], core=core)
+        nodes = hitting_nodes(kernel, span, sets, 1 / 40)
+        operator = ChainOperator(kernel, span, nodes, sets.owners(nodes))
+        rows, into = operator.rows(x)
+        h = operator.solve(operator.absorbed[:, -1])
+        visits = operator.solve(rows.T, adjoint=True)
+        law = kernel.at(operator.states)
+        held = np.zeros(x.size)
+        if np.isinf(ends[0]):
+            held += h[0] * (kernel.below(law, cut[0]) @ visits)
+        if np.isinf(ends[1]):
+            held += h[-1] * ((1 - kernel.below(law, cut[1])) @ visits)
+        if np.all(held <= CUT * (rows @ h + into[:, -1])):
+            return span
+    raise ValueError(
+        f"the chain goes beyond {far:.3g} before it reaches a set: give domain=(low, high) to keep it in, "
         "or wrap it in Projected"
     )

@@ -24,6 +24,25 @@ def region_ends(region: Any) -> tuple[float, float]:
     return low, high
 
 
+def interval_ends(piece: Any) -> tuple[float, float]:
+    """Low and high end of an Interval, a Ball or a HalfSpace in one dimension, or of a pair (low, high).
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If it is empty or has more than one dimension.
+    """
+    if isinstance(piece, tuple | list) and len(piece) == 2 and all(np.isscalar(end) for end in piece):
+        low, high = float(piece[0]), float(piece[1])
+    else:
+        low, high = _ends(piece)
+    if not low < high:
+        raise ValueError(f"the set ({low:g}, {high:g}) is empty: write Interval(low, high), low < high")
+    return low, high
+
+
 def _ends(region: Any) -> tuple[float, float]:
     if hasattr(region, "low") and hasattr(region, "high"):
         return _one(region.low), _one(region.high)

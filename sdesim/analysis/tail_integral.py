@@ -19,13 +19,16 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 TABLE_CELLS = 4000
 TABLE_END = 1e12
+# Tails that fall faster than this power are integrated from infinity: their small integrals then keep their digits.
+LIGHT = 1.02
 
 
 @dataclass(frozen=True)
 class TailIntegral:
     """S(t) = P(Z > t) and B(t) with B' = -S, both for t ≥ 0, of a symmetric law.
 
-    B is fixed up to a constant only; differences of it are integrals of the tail.
+    B is fixed up to a constant only; differences of it are integrals of the tail. It falls to zero where it can, so
+    that differences far out are accurate relative to what is left of the tail.
     """
 
     survival: Function
@@ -57,10 +60,12 @@ def _half_tail(law: Any) -> Function:
 
 
 def _lomax_integral(alpha: float, scale: float, t: np.ndarray) -> np.ndarray:
-    """Minus the integral of (1 + u/scale)**-alpha / 2 over (0, t); a logarithm at alpha = 1."""
+    """Integral of (1 + u/scale)**-alpha / 2 over (t, ∞), or minus that over (0, t) where the tail is too heavy."""
     log = np.log1p(t / scale)
     if alpha == 1:
         return -0.5 * scale * log
+    if alpha > 1:
+        return 0.5 * scale * np.exp((1 - alpha) * log) / (alpha - 1)
     return -0.5 * scale * np.expm1((1 - alpha) * log) / (1 - alpha)
 
 
@@ -81,12 +86,18 @@ def _tabulated(survival: Function, scale: float) -> TailIntegral:
     nodes = (edges[:-1] + half)[:, None] + half * x
     values = survival(scale * np.sinh(nodes.ravel())).reshape(nodes.shape)
     jacobian = scale * np.cosh(nodes)
-    at_edges = np.maximum(survival(scale * np.sinh(edges)), 0.0)
-    total = np.concatenate([[0.0], np.cumsum((values * jacobian * half) @ w)])
-    spline = CubicHermiteSpline(edges, total, at_edges * scale * np.cosh(edges))
-    log_tail = PchipInterpolator(edges, np.log(np.maximum(at_edges, 1e-300)))
+    at_edges = np.maximum(survival(scale * np.sinh(edges)), 1e-300)
+    pieces = (values * jacobian * half) @ w
+    index = -math.log(at_edges[-1] / at_edges[-2]) / (edges[1] - edges[0])
+    if index > LIGHT:
+        rest = at_edges[-1] * scale * math.sinh(edges[-1]) / (index - 1)
+        integral = np.cumsum(np.append(pieces, rest)[::-1])[::-1]
+    else:
+        integral = -np.concatenate([[0.0], np.cumsum(pieces)])
+    spline = CubicHermiteSpline(edges, integral, -at_edges * scale * np.cosh(edges))
+    log_tail = PchipInterpolator(edges, np.log(at_edges))
     last = edges[-1]
     return TailIntegral(
         lambda t: np.exp(log_tail(np.minimum(np.arcsinh(t / scale), last))),
-        lambda t: -spline(np.minimum(np.arcsinh(t / scale), last)),
+        lambda t: spline(np.minimum(np.arcsinh(t / scale), last)),
     )

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from sdesim.analysis.asymptotic import Asymptotic
+from sdesim.analysis.chain_committor import chain_committor, chain_exit_side
 from sdesim.analysis.chain_exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
 from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
 from sdesim.analysis.diffusion_exit import exit_time_variance, mean_exit_time
@@ -22,6 +23,8 @@ __all__ = [
     "Reference",
     "StationaryLaw",
     "TruncatedHierarchy",
+    "chain_committor",
+    "chain_exit_side",
     "chain_exit_time",
     "chain_stationary_law",
     "exit_law",
