@@ -225,14 +225,14 @@ def compare(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
     Parameters
     ----------
     runs : mapping of name to Dataset
-        With the same number of paths and the same observers.
+        With the same number of paths and the same observers; a variable that some lack is NaN there.
 
     Returns
     -------
     Dataset
         With the dimension `dynamics`; the attributes are those of the first, wall times are summed.
     """
-    first = next(iter(runs.values()))
+    variables = dict.fromkeys(name for run in runs.values() for name in run.data_vars)
     ds = xr.concat(
         list(runs.values()),
         dim="dynamics",
@@ -242,7 +242,7 @@ def compare(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
         join="exact",
         combine_attrs="override",
     )
-    ds = ds[list(first.data_vars)].assign_coords(dynamics=("dynamics", list(runs)))
+    ds = ds[list(variables)].assign_coords(dynamics=("dynamics", list(runs)))
     ds.attrs["dynamics"] = json.dumps({name: str(d.attrs.get("dynamics", "")) for name, d in runs.items()})
     ds.attrs["wall_time"] = float(sum(float(d.attrs.get("wall_time", 0.0)) for d in runs.values()))
     return ds
