@@ -4,6 +4,9 @@ import pytest
 import xarray as xr
 
 from sdesim.analysis import exits
+from sdesim.analysis.exit_mean import mean_of_sample
+from sdesim.analysis.exit_sample import Sample, over_cells
+from sdesim.analysis.exit_trend import laplace
 
 EXITED, CENSORED, DIVERGED, INTERRUPTED = 1, 2, 3, 4
 
@@ -29,8 +32,8 @@ def coverage(draw, n, horizon, truth, repeats=2000, seed=0):
     covered = 0
     for _ in range(repeats):
         times = draw(rng, n)
-        sample = exits._Sample(np.minimum(times, horizon), times <= horizon, 0)
-        found = exits._estimate(sample, 0.95)
+        sample = Sample(np.minimum(times, horizon), times <= horizon, 0)
+        found = mean_of_sample(sample, 0.95)
         covered += found["low"] <= truth <= found["high"]
     return covered / repeats
 
@@ -110,8 +113,8 @@ def test_exponential_exits_carry_no_warning():
     rng = np.random.default_rng(6)
     trends = []
     for _ in range(400):
-        sample = exits._over_cells(dataset(rng.exponential(1.0, 200), 0.8), lambda s: s)[0]
-        trends.append(exits._trend(sample))
+        sample = over_cells(dataset(rng.exponential(1.0, 200), 0.8), lambda s: s)[0]
+        trends.append(laplace(sample))
     assert abs(np.mean(trends)) < 5 / 20 and np.std(trends) == pytest.approx(1, abs=0.2)
 
 
@@ -157,7 +160,7 @@ def test_survival_is_the_product_limit():
     late = np.arange(60) % 3 == 0
     ds["status"] = ds["status"].where(~late, CENSORED)
     ds["n_steps"] = ds["n_steps"].where(~late, 700)
-    sample = exits._over_cells(ds, lambda s: s)[0]
+    sample = over_cells(ds, lambda s: s)[0]
     grid = np.array([0.0, 0.2, 0.7, 1.5])
     found = exits.survival(ds, grid)
     expected = [product_limit(sample.time, sample.exited, t) for t in grid]
