@@ -139,7 +139,7 @@ def _check_inside(plan: Plan, where: Device) -> None:
         for first in range(cell * plan.n_paths, (cell + 1) * plan.n_paths, where.block):
             rows = slice(first, min(first + where.block, (cell + 1) * plan.n_paths))
             x = torch.as_tensor(plan.x0[rows], dtype=where.dtype, device=where.device)
-            inside = _all_positive(region.margins(TORCH, position(x)))
+            inside = all_positive(region.margins(TORCH, position(x)))
             if not bool(inside.all()):
                 path = first - cell * plan.n_paths + int((~inside).nonzero()[0])
                 raise ValueError(f"path {path} starts outside the region {region}: start inside it")
@@ -227,7 +227,7 @@ class _Block:
 
     def run(self, stop: Callable[[], bool], report: Callable[[Progress], None]) -> bool:
         """Turn until every path has ended or the run is stopped, at the end of a round of draws."""
-        with torch.no_grad(), _Interrupt() as interrupt:
+        with torch.no_grad(), Interrupt() as interrupt:
             while (self.row >= 0).any():
                 self._turn()
                 if self.draws.phase == 0:
@@ -258,17 +258,17 @@ class _Block:
     def _outside(self, new: torch.Tensor) -> torch.Tensor:
         """Where the region is looked at and does not hold the state."""
         if self.every == 1:
-            return ~_all_positive(self.region.margins(TORCH, self.position(new)))
+            return ~all_positive(self.region.margins(TORCH, self.position(new)))
         looked = (self.k + 1) % self.every == 0
         if not bool(looked.any()):
             return looked
-        return looked & ~_all_positive(self.region.margins(TORCH, self.position(new)))
+        return looked & ~all_positive(self.region.margins(TORCH, self.position(new)))
 
     def _core(self, x: torch.Tensor) -> torch.Tensor:
         """The number of the first core that holds each state, or -1."""
         here = torch.full_like(self.well, -1)
         for j in reversed(range(len(self.cores))):
-            here = torch.where(_all_positive(self.cores[j].margins(TORCH, x)), j, here)
+            here = torch.where(all_positive(self.cores[j].margins(TORCH, x)), j, here)
         return here
 
     def _may_cross(self, new: torch.Tensor) -> torch.Tensor:
@@ -357,13 +357,13 @@ class _Block:
         self.watching.store(self.e, self.rows())
 
 
-class _Interrupt:
+class Interrupt:
     """Ctrl-C as a question to be asked between turns: a turn that is cut off would leave a path half moved."""
 
     def __init__(self) -> None:
         self.asked = False
 
-    def __enter__(self) -> _Interrupt:
+    def __enter__(self) -> Interrupt:
         self.main = threading.current_thread() is threading.main_thread()
         if self.main:
             self.previous = signal.signal(signal.SIGINT, self._ask)
@@ -377,7 +377,8 @@ class _Interrupt:
             signal.signal(signal.SIGINT, self.previous)
 
 
-def _all_positive(margins: list[torch.Tensor]) -> torch.Tensor:
+def all_positive(margins: list[torch.Tensor]) -> torch.Tensor:
+    """Where every margin is positive: inside."""
     inside = margins[0] > 0
     for margin in margins[1:]:
         inside = inside & (margin > 0)
