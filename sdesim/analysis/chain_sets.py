@@ -53,9 +53,7 @@ class Sets:
 
 def _pieces(one: Any) -> list[Any]:
     """The intervals of a set: a list of regions or pairs, or one of them."""
-    if isinstance(one, list):
-        return one
-    if isinstance(one, tuple) and len(one) and not np.isscalar(one[0]):
+    if isinstance(one, list | tuple) and not all(np.isscalar(end) for end in one):
         return list(one)
     return [one]
 

@@ -1,8 +1,11 @@
 """States a killed chain is followed on: infinite regions cut where the chain hardly ever goes."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from sdesim.analysis.chain_factors import PositiveFactors
 from sdesim.analysis.chain_grid import Span, initial_nodes
 from sdesim.analysis.chain_kernel import ChainKernel
 from sdesim.analysis.chain_operator import ChainOperator
@@ -12,6 +15,8 @@ from sdesim.analysis.chain_sets import Sets, hitting_nodes
 CUT = 1e-7
 # Nodes this fraction of the span beyond the end of an infinite set stand for the set.
 BEYOND = 1e-3
+# Probability per step of being held at an end of a bounded span that stands for the whole line.
+LEAK = 1e-14
 
 
 def killed_span(
@@ -100,3 +105,42 @@ def _cut_hitting(
         f"the chain goes beyond {far:.3g} before it reaches a set: give domain=(low, high) to keep it in, "
         "or wrap it in Projected"
     )
+
+
+def bounded_span(kernel: ChainKernel, domain: Any, cores: np.ndarray | None = None) -> tuple[Span, bool]:
+    """Span of a chain that is never killed, and whether the dynamics itself projects on it.
+
+    Without walls it is doubled around the `cores` until the chain is held at its ends with probability LEAK per step.
+    """
+    walls = kernel.projections
+    low, high = max([-np.inf, *(a for a, _ in walls)]), min([np.inf, *(b for _, b in walls)])
+    projected = bool(np.isfinite(low) and np.isfinite(high))
+    if domain is not None:
+        a, b = (domain.low, domain.high) if hasattr(domain, "low") else domain
+        projected = projected and a <= low and b >= high
+        low, high = max(low, float(a)), min(high, float(b))
+    if low < high and np.isinf(high - low) and cores is not None and domain is None:
+        low, high = _wide_enough(kernel, low, high, cores)
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(
+            f"the stationary law needs bounded states, got ({low:g}, {high:g}): give domain=(low, high)"
+        )
+    return Span(low, high), projected
+
+
+def _wide_enough(kernel: ChainKernel, low: float, high: float, cores: np.ndarray) -> tuple[float, float]:
+    """Ends outside of which the chain hardly goes, the given ones where there are none so near."""
+    centre, reach = 0.5 * (cores.min() + cores.max()), 0.5 * float(np.ptp(cores))
+    for power in range(1, 12):
+        far = reach * 2.0 ** (power / 2)
+        a, b = max(low, centre - far), min(high, centre + far)
+        span = Span(a, b)
+        try:
+            nodes = initial_nodes(kernel, span, np.empty(0), 1 / 100)
+            law = PositiveFactors(kernel.operator(kernel.at(nodes), nodes).clip(0), np.zeros(nodes.size)).stationary()
+        except ValueError:
+            break
+        step = kernel.at(nodes)
+        if law @ (kernel.below(step, a, closed=False) + 1 - kernel.below(step, b)) < LEAK:
+            return a, b
+    return low, high

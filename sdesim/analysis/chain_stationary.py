@@ -14,7 +14,8 @@ import numpy as np
 
 from sdesim.analysis.chain_grid import Span, fixed_points, initial_nodes, refined
 from sdesim.analysis.chain_kernel import ChainKernel
-from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator
+from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator, corrected_error
+from sdesim.analysis.chain_span import bounded_span
 from sdesim.analysis.estimate import Reference
 
 # Masses smaller than this are held to this absolute accuracy.
@@ -118,7 +119,7 @@ def chain_stationary_law(
         If the recursion is not one-dimensional, no bounded domain is given, or an interval is empty.
     """
     kernel = ChainKernel(dynamics)
-    span, projected = _domain(kernel, domain)
+    span, projected = bounded_span(kernel, domain)
     wells = _intervals(kernel, span, intervals)
     cuts = np.unique(wells[(wells > span.low) & (wells < span.high)])
     operator, law, values, errors = _adapt(kernel, span, wells, cuts, rtol, max_nodes)
@@ -138,22 +139,6 @@ def chain_stationary_law(
         leak=leak,
         operator=operator,
     )
-
-
-def _domain(kernel: ChainKernel, domain: Any) -> tuple[Span, bool]:
-    """Span the chain lives on, and whether the dynamics itself projects on it."""
-    walls = kernel.projections
-    low, high = max([-np.inf, *(a for a, _ in walls)]), min([np.inf, *(b for _, b in walls)])
-    projected = bool(np.isfinite(low) and np.isfinite(high))
-    if domain is not None:
-        a, b = (domain.low, domain.high) if hasattr(domain, "low") else domain
-        projected = projected and a <= low and b >= high
-        low, high = max(low, float(a)), min(high, float(b))
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(
-            f"the stationary law needs bounded states, got ({low:g}, {high:g}): give domain=(low, high)"
-        )
-    return Span(low, high), projected
 
 
 def _intervals(
@@ -179,23 +164,24 @@ def _adapt(
     kernel: ChainKernel, span: Span, wells: np.ndarray, cuts: np.ndarray, rtol: float, max_nodes: int
 ) -> tuple[ChainOperator, np.ndarray, np.ndarray, np.ndarray]:
     """Operator on a grid fine enough, masses of its hats, corrected means of the functions, errors."""
-    nodes = initial_nodes(kernel, span, cuts)
+    nodes, before, growth = initial_nodes(kernel, span, cuts), None, 1.0
     ends, beyond = np.array([span.low, span.high]), np.array([-np.inf, np.inf])
     closed = np.where(wells == ends, beyond, wells)
     for _ in range(ROUNDS):
         operator = ChainOperator(kernel, span, nodes)
         law, means, corrections = _solve(operator, closed)
-        error = np.abs(corrections).sum(axis=0)
         spread = np.sqrt(max(means[-1], 0.0))
         size = np.concatenate([np.maximum(means[:-2], SMALLEST), [spread, spread**2]])
+        corrected = means + corrections.sum(axis=0)
+        error = corrected_error(corrected, before, corrections, size, growth)
         if (error / size).max() <= rtol:
             break
         worst = (np.abs(corrections) / size).max(axis=1)
-        finer = refined(nodes, worst, rtol / 2, max(max_nodes - nodes.size, 0))
+        finer = refined(nodes, worst, rtol, max(max_nodes - nodes.size, 0))
         if finer.size == nodes.size:
             break
-        nodes = finer
-    return operator, law, means + corrections.sum(axis=0), error
+        nodes, before, growth = finer, corrected, finer.size / nodes.size
+    return operator, law, corrected, error
 
 
 def _solve(operator: ChainOperator, wells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from sdesim.analysis.asymptotic import Asymptotic
 from sdesim.analysis.chain_committor import chain_committor, chain_exit_side
 from sdesim.analysis.chain_exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
+from sdesim.analysis.chain_generator import ChainGenerator, chain_generator
 from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
 from sdesim.analysis.diffusion_exit import exit_time_variance, mean_exit_time
 from sdesim.analysis.diffusion_law import ExitLaw, exit_law
@@ -18,6 +19,7 @@ from sdesim.analysis.truncated_hierarchy import TruncatedHierarchy, truncated_hi
 __all__ = [
     "Asymptotic",
     "ChainExitTime",
+    "ChainGenerator",
     "ExitLaw",
     "QuasiStationaryLaw",
     "Reference",
@@ -26,6 +28,7 @@ __all__ = [
     "chain_committor",
     "chain_exit_side",
     "chain_exit_time",
+    "chain_generator",
     "chain_stationary_law",
     "exit_law",
     "exit_side",
