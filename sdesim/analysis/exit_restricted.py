@@ -10,7 +10,17 @@ import xarray as xr
 
 from sdesim.analysis.estimate import Estimate
 from sdesim.analysis.exit_mean import hall
-from sdesim.analysis.exit_sample import ADVICE, FEW, Sample, check_level, counts, left_out, over_cells, table, time_units
+from sdesim.analysis.exit_sample import (
+    ADVICE,
+    FEW,
+    Sample,
+    check_level,
+    counts,
+    left_out,
+    over_cells,
+    table,
+    time_units,
+)
 
 
 @dataclass(frozen=True, repr=False)

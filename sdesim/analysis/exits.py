@@ -5,8 +5,10 @@ from __future__ import annotations
 from sdesim.analysis.exit_exponentiality import Exponentiality, exponentiality
 from sdesim.analysis.exit_location import ExitLocation, exit_location
 from sdesim.analysis.exit_mean import ExitTimeEstimate, mean_exit_time
+from sdesim.analysis.exit_planning import Plan, plan
 from sdesim.analysis.exit_rate import ExitRate, exit_rate
 from sdesim.analysis.exit_restricted import RestrictedMean, restricted_mean
+from sdesim.analysis.exit_scaling import ScalingExponent, scaling_exponent
 from sdesim.analysis.exit_side import ExitSide, exit_side
 from sdesim.analysis.exit_survival import survival
 
@@ -16,12 +18,16 @@ __all__ = [
     "ExitSide",
     "ExitTimeEstimate",
     "Exponentiality",
+    "Plan",
     "RestrictedMean",
+    "ScalingExponent",
     "exit_location",
     "exit_rate",
     "exit_side",
     "exponentiality",
     "mean_exit_time",
+    "plan",
     "restricted_mean",
+    "scaling_exponent",
     "survival",
 ]
