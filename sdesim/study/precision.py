@@ -7,7 +7,6 @@ import time
 import warnings
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from sdesim.core.checks import count, is_number
@@ -63,6 +62,7 @@ def run_to_precision(
         would be needed: it says how many.
     """
     from sdesim.analysis import exits
+    from sdesim.analysis.exit_planning import relative_half_width
     from sdesim.engine.results import concat, status_counts
     from sdesim.engine.run import run
 
@@ -73,7 +73,7 @@ def run_to_precision(
     ds = run(dynamics, x0, total, start_path=first, wall_time=wall_time, **options)
     try:
         while "interrupted" not in status_counts(ds):
-            width = _relative_half_width(exits.mean_exit_time(ds, level=level))
+            width = float(relative_half_width(exits.mean_exit_time(ds, level=level)).max())
             left = None if wall_time is None else deadline - time.monotonic()
             if width <= rel or (left is not None and left <= 0):
                 return ds
@@ -102,14 +102,6 @@ def _refuse_impossible(width: float, rel: float, total: int, max_paths: int) -> 
             f"rel={rel:g} needs about {predicted:.2g} paths, max_paths is {max_paths}: ask for rel="
             f"{width * math.sqrt(total / max_paths):.1g} or raise max_paths"
         )
-
-
-def _relative_half_width(estimate: Any) -> float:
-    """The largest one over all cells."""
-    value, low, high = (np.asarray(a, dtype=float) for a in (estimate.value, estimate.low, estimate.high))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        width = (high - low) / 2 / value
-    return float(np.max(np.where(np.isfinite(width), width, np.inf)))
 
 
 def _check(rel: Any, n_paths: int, max_paths: int, options: dict[str, Any]) -> None:
