@@ -39,7 +39,8 @@ _WHERE = {
     "Claim": "study.model", "Model": "study.model", "occupancy": "analysis.occupancy",
 }  # fmt: skip
 _MODULES = {
-    "data": "problems.data", "exits": "analysis.exits", "sample": "analysis.sample", "theory": "analysis.theory",
+    "data": "problems.data", "exits": "analysis.exits", "sample": "analysis.sample",
+    "chain": "analysis.chain", "theory": "analysis.theory",
     "plot": "plot",
 }  # fmt: skip
 

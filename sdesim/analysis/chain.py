@@ -1,0 +1,26 @@
+"""The Markov chain of wells: estimated from passages, examined, predicted, compared.
+
+The transfer operators of recursions, which give exact exit times, are in `theory`.
+"""
+
+from __future__ import annotations
+
+from sdesim.analysis.well_chain import WellChain
+from sdesim.analysis.well_distance import ChainDistance, KnownDistance, distance, rate_ratios
+from sdesim.analysis.well_fairness import Fairness, fairness
+from sdesim.analysis.well_generator import generator
+from sdesim.analysis.well_prediction import jumps, known, kramers
+
+__all__ = [
+    "ChainDistance",
+    "Fairness",
+    "KnownDistance",
+    "WellChain",
+    "distance",
+    "fairness",
+    "generator",
+    "jumps",
+    "known",
+    "kramers",
+    "rate_ratios",
+]
