@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 6
 MAX_PATHS = 12
+TIMES = 401
+TICKS = 8
 SIZE = (4.6, 3.5)
 Panel = Callable[["Axes", xr.Dataset], None]
 
@@ -174,6 +176,89 @@ def _bars(ax: Axes, ds: xr.Dataset, estimate: Any, swept: Sequence[str]) -> None
     ax.set_yscale("log")
     ax.set(xlabel=axis_label(ds[over], over), ylabel=axis_label(ds["exit_time"], "mean exit time"))
     ax.legend(fontsize="small")
+
+
+def exit_law(ds: xr.Dataset, after: float = 0.0) -> Figure:
+    """Survival of the exit times on a log scale against the exponential law with the rate that they show.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A result of `run` with a `FirstExit`; at most six cells of a sweep are drawn.
+    after : float
+        Only exits after this time give the rate and the p-value; the law is drawn from there on.
+    """
+    from sdesim.analysis import exits
+
+    rate, test = exits.exit_rate(ds, after=after), exits.exponentiality(ds, after=after)
+    curves = exits.survival(ds, np.append(after, np.linspace(0.0, _last_time(ds), TIMES)))
+    drawn, (ax,) = canvas(1)
+    for i, (where, curve) in enumerate(list(cells(curves["survival"], keep=("time",)))[:MAX_CELLS]):
+        value, p = (float(xr.DataArray(a).sel(where)) for a in (rate.value, test.p_value))
+        start, time = float(curve[0]), curves["time"][1:]
+        said = f"{label(where) or 'simulated'}: rate {value:.3g}, " + (f"p = {p:.2g}" if p == p else "too few to test")
+        ax.plot(time, curve[1:], drawstyle="steps-post", color=f"C{i}", label=said)
+        low, high = curves["low"].sel(where)[1:], curves["high"].sel(where)[1:]
+        ax.fill_between(time, low, high, step="post", alpha=0.25, linewidth=0, color=f"C{i}")
+        later = time[time >= after]
+        ax.plot(later, start * np.exp(-value * (later - after)), color=f"C{i}", linestyle="--", linewidth=1)
+    law = "exponential law of that rate" + (f", from {after:g} on" if after else "")
+    ax.plot([], [], "k--", linewidth=1, label=law)
+    ax.set_yscale("log")
+    ax.set_ylim(0.5 / ds.sizes["path"], 1.5)
+    ax.set(xlabel=axis_label(curves["time"], "time"), ylabel="P(no exit yet)", title="survival and the exponential law")
+    ax.legend(fontsize="small")
+    return drawn
+
+
+def _last_time(ds: xr.Dataset) -> float:
+    """The time until which any path was seen."""
+    return float(xr.where(np.isfinite(ds["exit_time"]), ds["exit_time"], ds["n_steps"] * ds["clock"]).max())
+
+
+def scaling(fit: Any, theory: Any = None) -> Figure:
+    """Numbers against a parameter on log scales with the fitted power law, and local slopes below one another.
+
+    Parameters
+    ----------
+    fit : ScalingExponent
+        From `exits.scaling_exponent`; at most six cells over other swept dimensions are drawn.
+    theory : ScalingExponent, optional
+        The same for theory's numbers: drawn as a curve and its local slopes.
+    """
+    drawn, (left, right) = canvas(2)
+    name = str(fit.local_slopes.value.dims[-1])
+    for i, (where, value) in enumerate(list(cells(fit.points.value, keep=(name,)))[:MAX_CELLS]):
+        _with_intervals(left, fit.points, where, name, f"C{i}", label(where) or "simulated")
+        p, prefactor = (float(xr.DataArray(a).sel(where)) for a in (fit.value, fit.prefactor))
+        low, high = (float(xr.DataArray(a).sel(where)) for a in (fit.low, fit.high))
+        said = f"slope {p:.3g} [{low:.3g}, {high:.3g}]"
+        left.plot(value[name], prefactor * value[name] ** p, color=f"C{i}", linewidth=1, label=said)
+        _with_intervals(right, fit.local_slopes, where, name, f"C{i}", label(where) or "between neighbours")
+        right.axhspan(low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+        right.axhline(p, color=f"C{i}", linewidth=1, label="fit and its interval")
+    if theory is not None:
+        for ax, numbers in ((left, theory.points), (right, theory.local_slopes)):
+            over = numbers.value.dims[-1]
+            ax.plot(numbers.value[over], numbers.value, "k:", label="theory")
+    points = fit.points.value
+    left.set(yscale="log", ylabel=axis_label(points, "value").removesuffix(", value"), title="scaling")
+    right.set(ylabel="d log value / d log " + name, title="local slopes")
+    for ax in (left, right):
+        ax.set(xscale="log", xlabel=axis_label(points[name], name))
+        shown = points[name].values[:: -(-points.sizes[name] // TICKS)]
+        ax.set_xticks(shown, [f"{x:.3g}" for x in shown])
+        ax.set_xticks([], minor=True)
+        ax.legend(fontsize="small")
+    return drawn
+
+
+def _with_intervals(ax: Axes, estimate: Any, where: dict[str, Any], over: str, color: str, said: str) -> None:
+    """Points with interval bars; an open end is cut."""
+    value, low, high = (getattr(estimate, end).sel(where) for end in ("value", "low", "high"))
+    errors = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
+    errors = [error.where(np.isfinite(error), 0.0) for error in errors]
+    ax.errorbar(value[over], value, yerr=errors, fmt="o", markersize=3, capsize=2, color=color, label=said)
 
 
 def occupancy(ax: Axes, ds: xr.Dataset) -> None:
