@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
-from sdesim.core.ops import SYMBOLIC
+from sdesim.core.ops import Ops
 from sdesim.problems.laws import Pareto, Stable, StudentT
 
 FIRST_DEPTH = 5  # octaves below which a step has states in between: one step in 2**5
@@ -77,16 +76,16 @@ def reveal_of(dynamics: Any) -> Reveal | None:
     return None
 
 
-def landing(moved: Any, x: list[sp.Symbol], words: list[sp.Symbol], k: sp.Symbol) -> Any:
-    """The coordinate of a state in between, as a formula in x and the words of the step, the first of `words`.
+def landing(ops: Ops, moved: Any, x: Any, words: list[Any], k: Any) -> Any:
+    """The coordinate of a state in between, from x and the words of the step, the first of `words`.
 
     It is the coordinate of the landing point, or what the jump covers of the way that is left, whichever is more:
     low + (high - low) (landing - x) / (high - x) in coordinates, with low where excursions start and high where B
     begins. From below the start a jump that is large, but not large enough to get beyond it, is progress too.
     """
-    z = moved.noise.draw(SYMBOLIC, moved.noise_dim, words)[0]
-    here, there = (moved.coordinate(SYMBOLIC, at) for at in (x, moved.step(SYMBOLIC, x, z, k)))
+    z = ops.stack(moved.noise.draw(ops, moved.noise_dim, words)[0])
+    here, there = (moved.coordinate(ops, at) for at in (x, moved.step(ops, x, z, k)))
     if moved.high is None:
         return there
-    share = (there - here) / SYMBOLIC.maximum(moved.high - here, TINY)
-    return SYMBOLIC.maximum(there, moved.low + (moved.high - moved.low) * share)
+    share = (there - here) / ops.maximum(moved.high - here, TINY)
+    return ops.maximum(there, moved.low + (moved.high - moved.low) * share)

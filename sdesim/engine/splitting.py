@@ -12,10 +12,11 @@ import numpy as np
 from sdesim.core import philox
 from sdesim.engine.ensemble import FRACTION_OF_MEMORY, available_memory
 from sdesim.engine.levels import NUMBERS
+from sdesim.engine.native import Progress
 from sdesim.engine.reveal import Reveal
 
 Stop = Callable[[], bool]
-Report = Callable[[int, int], None]
+Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class SplittingPlan:
     max_steps: int
     smallest: float
     reveal: Reveal | None
+
+    @property
+    def dynamics(self) -> Any:
+        """What moves the clones."""
+        return self.excursion.dynamics
 
     @property
     def max_levels(self) -> int:

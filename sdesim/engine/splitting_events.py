@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sdesim.engine.kernel_loops import Loops
 from sdesim.engine.kernel_names import indent
-from sdesim.engine.levels import LOST, NEW_STEPS, OLD_STEPS
+from sdesim.engine.levels import DIVERGED, LOST, N_DIVERGED, NEW_STEPS, OLD_STEPS
 from sdesim.engine.reveal import Reveal
 from sdesim.engine.source import LANES
 from sdesim.engine.trace import Program
@@ -177,6 +177,8 @@ class Branches(Loops):
             f"        numbers[row, {LOST}] += 1",
             "if code != 0:",
             "    tops[row, c], outcome[row, c], length[row, c] = t, code, kk",
+            f"    if code >= {DIVERGED}:",
+            f"        numbers[row, {N_DIVERGED - DIVERGED} + code] += 1",
             "    put(q, i, I64(-1))",
             "    holes += 1",
             f"    {ENDED}",

@@ -14,7 +14,7 @@ from sdesim.core.philox import MASK
 from sdesim.dynamics.parameters import parameters, structure
 from sdesim.engine.cache import load_kernel
 from sdesim.engine.levels import NEW_STEPS, OLD_STEPS, RUNNING, STATUS
-from sdesim.engine.native import FIRST_ROUNDS, MOST_ROUNDS, SECONDS_PER_CALL, pool
+from sdesim.engine.native import FIRST_ROUNDS, MOST_ROUNDS, SECONDS_PER_CALL, Progress, pool
 from sdesim.engine.source import LANES
 from sdesim.engine.splitting import Clones, Report, SplittingPlan, Stop
 from sdesim.engine.splitting_events import Branches
@@ -36,9 +36,13 @@ def simulate(plan: SplittingPlan, clones: Clones, rows: np.ndarray, threads: int
     queue, halt = _Queue(rows, threads), threading.Event()
     workers = [_Worker(plan, program, kernel, par, clones, queue, halt) for _ in range(max(1, min(threads, len(rows))))]
 
+    progress = Progress(len(rows))
+
     def ask() -> bool:
         numbers = clones.numbers[rows]
-        report(int((numbers[:, STATUS] != RUNNING).sum()), int(numbers[:, [NEW_STEPS, OLD_STEPS]].sum()))
+        progress.finished = int((numbers[:, STATUS] != RUNNING).sum())
+        progress.path_steps = int(numbers[:, [NEW_STEPS, OLD_STEPS]].sum())
+        report(progress)
         return stop()
 
     futures = [pool(threads).submit(w.work) for w in workers]

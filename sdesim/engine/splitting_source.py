@@ -46,7 +46,7 @@ def splitting_program(excursion: Excursion, reveal: Reveal | None) -> Program:
         "level": (x, [moved.coordinate(SYMBOLIC, x)]),
     }
     if reveal is not None:
-        wanted["landing"] = ([*x, *words[: reveal.per_step], k], [landing(moved, x, words, k)])
+        wanted["landing"] = ([*x, *words[: reveal.per_step], k], [landing(SYMBOLIC, moved, x, words, k)])
     for name, (args, exprs) in wanted.items():
         lines, results = native_lines(cheaper([program.hoister(sp.sympify(e)) for e in exprs]))
         program.functions[name] = Function(name, tuple(a.name for a in args), tuple(lines), tuple(results))
