@@ -26,6 +26,7 @@ SECTIONS = {
     "memory": "resident_memory",
     "order": "exit_order",
     "networks": "networks",
+    "exit_scaling": "exit_scaling",
 }
 
 
