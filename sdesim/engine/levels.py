@@ -17,6 +17,7 @@ RUNNING, FINISHED, EXTINCT, GIVEN_UP = range(4)  # what became of a run
 REACHED, RETURNED, DIVERGED, CUT = range(1, 5)  # what became of a clone
 MADE, LEVELS, STATUS, NEW_STEPS, OLD_STEPS, N_DIVERGED, N_CUT, LOST, NUMBERS = range(9)  # columns of a run's numbers
 SELECTION = U64(5 << 16)
+HUGE = 1e308  # coordinates end here: infinity is kept for B
 
 
 @njit(error_model="numpy", nogil=True, cache=True)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sdesim.core import philox
+from sdesim.core.ops import NUMPY
 from sdesim.engine.ensemble import FRACTION_OF_MEMORY, available_memory
-from sdesim.engine.levels import NUMBERS
+from sdesim.engine.levels import HUGE, NUMBERS, REACHED, RETURNED
 from sdesim.engine.native import Progress
 from sdesim.engine.reveal import Reveal
 
@@ -41,6 +42,8 @@ class SplittingPlan:
     smallest : float
         A run whose weight falls below it is given up.
     reveal : Reveal or None
+    from_a : bool
+        Excursions may start in A, and end there once they have been away.
     """
 
     excursion: Any
@@ -54,6 +57,7 @@ class SplittingPlan:
     max_steps: int
     smallest: float
     reveal: Reveal | None
+    from_a: bool = False
 
     @property
     def dynamics(self) -> Any:
@@ -94,8 +98,8 @@ class Clones:
     levels: np.ndarray
 
 
-def new_clones(plan: SplittingPlan, coordinate: Callable[[np.ndarray], np.ndarray]) -> Clones:
-    """Clones at their starts; `coordinate` gives the coordinates of states (state, d)."""
+def new_clones(plan: SplittingPlan, heights: np.ndarray, in_a: np.ndarray) -> Clones:
+    """Clones at their starts, of which the coordinates are given, and which lie in A; both of shape (state,)."""
     m, n, d = plan.n_runs, plan.n_clones, plan.excursion.dim
     runs = plan.first_run + np.arange(m)
     pids = np.asarray(philox.path_id(runs[:, None], np.arange(n)))
@@ -106,9 +110,11 @@ def new_clones(plan: SplittingPlan, coordinate: Callable[[np.ndarray], np.ndarra
     else:
         u = philox.uniform(philox.words(plan.key, pids, philox.START, 0)[0])
         chosen = (u * len(plan.starts)).astype(np.int64)
-    heights = np.asarray(coordinate(plan.starts), dtype=float)
-    kept = np.zeros((m, n, plan.reveal.columns if plan.reveal else 0), np.int64)
-    kept[:, :, 2::2] = -1
+    columns = plan.reveal.columns if plan.reveal else 0
+    kept = np.zeros((m, n, columns + plan.from_a), np.int64)
+    kept[:, :, 2:columns:2] = -1
+    if plan.from_a:
+        kept[:, :, columns] = ~in_a[chosen]
     numbers = np.zeros((m, NUMBERS), np.int64)
     numbers[:, 0] = n
     return Clones(
@@ -127,6 +133,16 @@ def new_clones(plan: SplittingPlan, coordinate: Callable[[np.ndarray], np.ndarra
     )
 
 
+def seen(plan: SplittingPlan) -> tuple[np.ndarray, np.ndarray]:
+    """What becomes of paths at the starts (see `levels`), 0 if they go on, and their coordinates."""
+    e, x = plan.excursion, plan.starts
+    with np.errstate(all="ignore"):
+        inside = e.b.contains(x)
+        height = np.asarray(e.coordinate(NUMPY, x), dtype=float) + np.zeros(len(x))
+    code = np.where(e.a.contains(x), RETURNED, 0)
+    return np.where(~inside if e.outside else inside, REACHED, code), np.minimum(height, HUGE)
+
+
 def check_memory(plan: SplittingPlan) -> int:
     """Bytes the runs will hold; refuses what does not fit and says how many runs do.
 
@@ -134,7 +150,7 @@ def check_memory(plan: SplittingPlan) -> int:
     ------
     MemoryError
     """
-    words = plan.reveal.columns if plan.reveal else 0
+    words = (plan.reveal.columns if plan.reveal else 0) + plan.from_a
     each = plan.n_clones * (8 * (2 * plan.excursion.dim + 7 + words) + 1) + 8 * (plan.max_levels + NUMBERS + 1)
     each += plan.n_clones * 8 * (plan.excursion.dim + 2)  # the dataset made of them
     need, free = each * plan.n_runs, available_memory()

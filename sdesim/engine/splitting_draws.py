@@ -10,6 +10,7 @@ from sdesim.core import philox
 from sdesim.core.torch_ops import TORCH, turn_words
 from sdesim.engine.draws import Draws, variates
 from sdesim.engine.excursion import Excursion
+from sdesim.engine.levels import HUGE
 from sdesim.engine.reveal import Reveal, landing
 
 MIDDLE = -(1 << 63)
@@ -94,7 +95,7 @@ class Between:
         for w in r.known:
             columns[w] = words[:, w]
         columns[r.graded] = edge
-        return landing(TORCH, self.excursion, x, columns, k).to(torch.float64)
+        return landing(TORCH, self.excursion, x, columns, k).to(torch.float64).clamp(max=HUGE)
 
 
 def _below(word: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:

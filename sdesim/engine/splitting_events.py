@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sdesim.engine.kernel_loops import Loops
 from sdesim.engine.kernel_names import indent
-from sdesim.engine.levels import DIVERGED, LOST, N_DIVERGED, NEW_STEPS, OLD_STEPS
+from sdesim.engine.levels import DIVERGED, HUGE, LOST, N_DIVERGED, NEW_STEPS, OLD_STEPS
 from sdesim.engine.reveal import Reveal
 from sdesim.engine.source import LANES
 from sdesim.engine.trace import Program
@@ -26,13 +26,17 @@ ENDED = (
 class Branches(Loops):
     """Writes the handling of single lanes; every method returns lines at its own indentation."""
 
-    def __init__(self, program: Program, reveal: Reveal | None) -> None:
+    def __init__(self, program: Program, reveal: Reveal | None, *, from_a: bool) -> None:
         super().__init__(program, [False] * len(program.hoister.names), record=False, moments=False)
         self.reveal = reveal
         self.kept = ["bound", "side"] if reveal else []
         for j, _ in enumerate(reveal.known if reveal else ()):
             self.kept += [f"mask{j}", f"known{j}"]
         self.unknown = [-1 if name.startswith("mask") else 0 for name in self.kept]
+        self.noise_known = list(self.kept)
+        self.from_a = from_a
+        if from_a:
+            self.kept.append("away")
         self.keep_start = reveal is not None
 
     def lanes(self) -> tuple[list[str], list[str]]:
@@ -87,7 +91,7 @@ class Branches(Loops):
     def set_due(self) -> list[str]:
         """The round in which an excursion has become too long, or what was known of its first noise has been used."""
         lines = [f"put(due, i, (max_steps - get(base, i) + {self.n_sub - 1}) // {self.n_sub})"]
-        if self.kept:
+        if self.reveal:
             lines += ["if get(bound, i) > 0:", "    put(due, i, I64(1))"]
         return lines
 
@@ -114,6 +118,7 @@ class Branches(Loops):
         ]
         lines += ["if branched:", *(f"    start[row, c, {r}] = get({n}, i)" for r, n in ys)]
         lines += [f"    kept[row, c, {r}] = {v}" for r, v in enumerate(self.unknown)]
+        lines += self.keep_away(s)
         lines += ["    start_top[row, c], base_steps[row, c] = high, kk"]
         lines += ["elif code == 0 and kk >= max_steps:", "    code = I64(4)"]
         return [*lines, "if code != 0:", *(f"    last[row, c, {r}] = get({n}, i)" for r, n in ys)]
@@ -127,15 +132,26 @@ class Branches(Loops):
         landing = self.p.functions["landing"]
         loop = ["limit = bounds[g]", "edge = (limit - 1) ^ where"]
         loop += [f"high = {self.apply(landing, [values[a] for a in landing.args], 'i')}[0]"]
-        loop += ["if high > t:", "    t = high", "if high > z:", "    branched = True"]
+        loop += [
+            f"high = {HUGE} if high > {HUGE} else high",
+            "if high > t:",
+            "    t = high",
+            "if high > z:",
+            "    branched = True",
+        ]
         loop += [f"    start[row, c, {j}] = {n}" for j, n in enumerate(at)]
         loop += ["    kept[row, c, 0], kept[row, c, 1] = limit, where"]
         for j, w in enumerate(r.known, start=1):
             loop += [f"    kept[row, c, {2 * j}], kept[row, c, {2 * j + 1}] = 0, g{w}"]
+        loop += self.keep_away(s - 1)
         loop += ["    start_top[row, c], base_steps[row, c] = high, kk", "    break", "g += 1"]
         lines = [*self.raw_words(s, r), f"where = {SIDE[r.end].format(f'g{r.graded}')}", f"far = g{r.graded} ^ where"]
         lines += ["g = I64(0)", "while far >= 0 and g < bounds.size and far < bounds[g]:"]
         return [*lines, *indent(loop, 1)]
+
+    def keep_away(self, s: int) -> list[str]:
+        """Whether the path has left A by the end of step s goes with a copy."""
+        return [f"    kept[row, c, {len(self.noise_known)}] = get(away_{s}, i)"] if self.from_a else []
 
     def raw_words(self, s: int, r: Reveal) -> list[str]:
         """The words of step s that are revealed one after the other, as g0, g1, ..."""
@@ -160,7 +176,7 @@ class Branches(Loops):
 
     def conclude(self) -> list[str]:
         """What follows from the steps of a flagged lane: a copy sets out, a clone ends, or the lane goes on."""
-        whole = [f"put({name}, i, I64({v}))" for name, v in zip(self.kept, self.unknown, strict=True)]
+        whole = [f"put({name}, i, I64({v}))" for name, v in zip(self.noise_known, self.unknown, strict=True)]
         return [
             "moved = kk - get(base, i)",
             "put(top, i, t)",

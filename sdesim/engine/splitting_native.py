@@ -67,10 +67,10 @@ _kernels: dict[Any, tuple[Program, Callable[..., None]]] = {}
 
 def _kernel(plan: SplittingPlan) -> tuple[Program, Callable[..., None]]:
     """The program of an excursion and its compiled kernel, kept for the next one of the same structure."""
-    key = (structure(plan.excursion), plan.reveal)
+    key = (structure(plan.excursion), plan.reveal, plan.from_a)
     if key not in _kernels:
         program = splitting_program(plan.excursion, plan.reveal)
-        text = splitting_source(program, plan.reveal, outside=plan.excursion.outside)
+        text = splitting_source(program, plan.reveal, outside=plan.excursion.outside, from_a=plan.from_a)
         _kernels[key] = program, load_kernel(text).split
     return _kernels[key]
 
@@ -107,7 +107,7 @@ class _Worker:
         halt: threading.Event,
     ) -> None:
         self.plan, self.kernel, self.par, self.clones, self.queue, self.halt = plan, kernel, par, clones, queue, halt
-        floats, ints = Branches(program, plan.reveal).lanes()
+        floats, ints = Branches(program, plan.reveal, from_a=plan.from_a).lanes()
         self.floats, self.ints = np.zeros((len(floats), LANES)), np.zeros((len(ints), LANES), np.int64)
         n, room = plan.n_clones, max(2, min(MOST_SLOTS, -(-BRANCHES // plan.kill), plan.n_runs))
         self.slots = np.full((room, 4), -1, np.int64)

@@ -21,6 +21,7 @@ from sdesim.dynamics.parameters import rebind
 from sdesim.engine import levels
 from sdesim.engine.excursion import Excursion
 from sdesim.engine.kernel_names import indent, used
+from sdesim.engine.levels import HUGE
 from sdesim.engine.reveal import Reveal, landing
 from sdesim.engine.source import GROUP, LANES, function_text, helper_texts
 from sdesim.engine.splitting_events import NOISE, SIDE, Branches
@@ -53,19 +54,25 @@ def splitting_program(excursion: Excursion, reveal: Reveal | None) -> Program:
     return program
 
 
-def splitting_source(program: Program, reveal: Reveal | None, *, outside: bool) -> str:
-    """The module text of the kernel; `outside` makes B the complement of its region."""
+def splitting_source(program: Program, reveal: Reveal | None, *, outside: bool, from_a: bool) -> str:
+    """The module text of the kernel.
+
+    With `outside` B is the complement of its region; with `from_a` excursions start in A and end there once they have
+    been away.
+    """
     text = re.sub(r"^from sdesim.*\n", "", inspect.getsource(levels), flags=re.MULTILINE).replace(", cache=True", "")
     staged = [f for stages in program.stages.values() for f in stages]
     functions = [function_text(f, used(f)) for f in [*program.functions.values(), *staged]]
-    return "\n\n".join([helper_texts(moments=False), text, *functions, _Kernel(program, reveal, outside).text()])
+    return "\n\n".join(
+        [helper_texts(moments=False), text, *functions, _Kernel(program, reveal, outside=outside, from_a=from_a).text()]
+    )
 
 
 class _Kernel(Branches):
     """The loop around rounds."""
 
-    def __init__(self, program: Program, reveal: Reveal | None, outside: bool) -> None:
-        super().__init__(program, reveal)
+    def __init__(self, program: Program, reveal: Reveal | None, *, outside: bool, from_a: bool) -> None:
+        super().__init__(program, reveal, from_a=from_a)
         self.outside = outside
 
     def text(self) -> str:
@@ -76,6 +83,7 @@ class _Kernel(Branches):
         scratch += [f"z{i}" for i in range(self.p.noise_dim * self.n_sub)]
         scratch += [name for stages in self.p.stages.values() for f in stages for name in f.outputs]
         raw = [w for w in self.p.words if w.startswith("w")] + [f"code_{s}" for s in substeps] + ["flag"]
+        raw += [f"away_{s}" for s in range(self.n_sub + 1)] if self.from_a else []
         lines = ['@njit(nogil=True, error_model="numpy", fastmath={"contract"}, cache=True)']
         lines += [f"def split({ARGUMENTS}):", "    full_width()"]
         lines += [f"    {name} = float_lanes({LANES})" for name in [*floats, *scratch]]
@@ -135,6 +143,9 @@ class _Kernel(Branches):
         lines += [f"m, z = get({'top' if fresh else 'tip'}, i), get(target, i)"]
         if self.keep_start and fresh:
             lines += [f"put({name}, i, {y})" for y, name in zip(ys, self.state(0), strict=True)]
+        if self.from_a:
+            lines += [f"far = get({'away' if fresh else f'away_{first - 1}'}, i)"]
+            lines += ["put(away_0, i, far)"] if fresh else []
         step = self.p.functions["step"]
         for s in substeps:
             values = staged | self.step_values(s, ys)
@@ -145,15 +156,25 @@ class _Kernel(Branches):
         lines += ["put(tip, i, m)"]
         if last == self.n_sub:
             lines += ["ok = ok & (get(it, i) < get(due, i))", "put(top, i, m if ok else get(top, i))"]
+            lines += ["put(away, i, far)"] if self.from_a else []
         return [*lines, "f = I64(0) if ok else I64(1)", "put(flag, i, f)", "hot |= f"]
 
     def watched(self, s: int, ys: list[str]) -> list[str]:
         """The coordinate after a substep, and in which set the state lies: 1 in B, 2 in A, 3 not finite."""
         in_b = self.call("core_b", ys, "i")
         finite = " & ".join(f"(abs({y}) < math.inf)" for y in ys)
+        lines = [f"home = {self.call('core_a', ys, 'i')}"]
+        if self.from_a:
+            lines += [
+                "gone = far != 0",
+                "far = far if home else I64(1)",
+                "home = home & gone",
+                f"put(away_{s}, i, far)",
+            ]
         return [
+            *lines,
             f"e = {self.call('level', ys, 'i')}[0]",
-            f"home = {self.call('core_a', ys, 'i')}",
+            f"e = {HUGE} if e > {HUGE} else e",
             f"there = {f'not ({in_b})' if self.outside else in_b}",
             f"finite = {finite}",
             "code = I64(3) if not finite else (I64(1) if there else (I64(2) if home else I64(0)))",

@@ -7,7 +7,6 @@ kept and the memory is that of the clones. A lane whose copy sets out waits for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from sdesim.engine.draws import Draws
 from sdesim.engine.levels import (
     CUT,
     DIVERGED,
+    HUGE,
     LOST,
     N_CUT,
     N_DIVERGED,
@@ -58,30 +58,21 @@ def device_for(plan: SplittingPlan, device: str | None, dtype: str | None, block
     return tensor.device_for(plan, device, dtype, block, threads)  # type: ignore[arg-type]
 
 
-def heights(plan: SplittingPlan, where: Device) -> Callable[[np.ndarray], np.ndarray]:
-    """The coordinate of states as an array, after a check that they lie outside both sets.
+def seen(plan: SplittingPlan, where: Device) -> tuple[np.ndarray, np.ndarray]:
+    """What becomes of paths at the starts (see `levels`), 0 if they go on, and their coordinates.
 
     Raises
     ------
     ValueError
-        If a start lies in A or B or has no coordinate.
+        If the coordinate is not one number a path.
     """
-
-    def values(states: np.ndarray) -> np.ndarray:
-        x = torch.as_tensor(states, dtype=where.dtype, device=where.device)
-        with torch.no_grad():
-            code, height = _seen(plan, x)
-        if bool((code != 0).any()):
-            first = int((code != 0).nonzero()[0])
-            name = {REACHED: "B", RETURNED: "A"}.get(int(code[first]), "no finite place")
-            raise ValueError(f"state {first} of x0 lies in {name}: excursions start outside both sets")
-        if not bool(torch.isfinite(height).all()):
-            raise ValueError("the coordinate is not finite at x0: it must have a value on the whole way from A to B")
-        if height.shape != (len(states),):
-            raise ValueError(f"the coordinate must give one number a path, shape ({len(states)},), got {height.shape}")
-        return height.cpu().numpy()
-
-    return values
+    with torch.no_grad():
+        code, height = _seen(plan, torch.as_tensor(plan.starts, dtype=where.dtype, device=where.device))
+    if height.shape != code.shape:
+        raise ValueError(
+            f"the coordinate must give one number a path, shape {tuple(code.shape)}, got {tuple(height.shape)}"
+        )
+    return code.cpu().numpy(), height.cpu().numpy()
 
 
 def _seen(plan: SplittingPlan, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,7 +83,7 @@ def _seen(plan: SplittingPlan, x: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     code = torch.where(all_positive(e.a.margins(TORCH, place)), RETURNED, 0)
     code = torch.where(~in_b if e.outside else in_b, REACHED, code)
     code = torch.where(torch.isfinite(x).all(dim=-1), code, DIVERGED)
-    return code, e.coordinate(TORCH, place).to(torch.float64)
+    return code, e.coordinate(TORCH, place).to(torch.float64).clamp(max=HUGE)
 
 
 def simulate(plan: SplittingPlan, clones: Clones, rows: np.ndarray, where: Device, stop: Stop, report: Report) -> bool:
@@ -133,6 +124,7 @@ class _Block:
         self.x = torch.zeros(width, self.dynamics.dim, dtype=where.dtype, device=where.device)
         self.k, self.base, self.ids = (torch.zeros(width, dtype=torch.int64, device=where.device) for _ in range(3))
         self.top, self.target = (torch.zeros(width, dtype=torch.float64, device=where.device) for _ in range(2))
+        self.away = torch.ones(width, dtype=torch.bool, device=where.device)
         self.active = torch.zeros(width, dtype=torch.bool, device=where.device)
         self.slot, self.clone = np.full(width, -1), np.zeros(width, np.int64)
         self.waiting = np.zeros(width, dtype=bool)  # copies that set out with the next round
@@ -206,7 +198,9 @@ class _Block:
         self.top[at], self.target[at] = self._on_device(c.start_top[rows, who]), self._on_device(targets)
         self.active[at] = True
         if self.plan.reveal is not None:
-            self.kept[at] = self._on_device(c.kept[rows, who])
+            self.kept[at] = self._on_device(c.kept[rows, who, : self.plan.reveal.columns])
+        if self.plan.from_a:
+            self.away[at] = self._on_device(c.kept[rows, who, -1] != 0)
 
     def _on_device(self, values: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(values, device=self.where.device)
@@ -219,6 +213,10 @@ class _Block:
         step = self.base + self.k
         new = self.dynamics.step(TORCH, self.x, z, step.to(self.where.dtype))
         code, height = _seen(self.plan, new)
+        away = self.away
+        if self.plan.from_a:
+            self.away = away | (code != RETURNED)
+            code = torch.where((code == RETURNED) & ~away, 0, code)
         code = torch.where((code == 0) & (step + 1 >= self.plan.max_steps) & ~(height > self.target), CUT, code)
         height = torch.where(code == REACHED, math.inf, height)
         self.progress.path_steps += int(self.active.sum())
@@ -230,7 +228,8 @@ class _Block:
         self.k += 1
         if bool(flag.any()):
             at = flag.nonzero()[:, 0]
-            self._handle(at, before[at], code[at], height[at], bounds[at], step[at])
+            away = torch.where(bounds != 0, away, self.away)
+            self._handle(at, before[at], code[at], height[at], bounds[at], step[at], away[at])
 
     def _within(self, phase: int, step: torch.Tensor) -> torch.Tensor:
         """Bounds of the states in between from which copies set out, 0 for the other lanes."""
@@ -255,6 +254,7 @@ class _Block:
         height: torch.Tensor,
         bounds: torch.Tensor,
         step: torch.Tensor,
+        away: torch.Tensor,
     ) -> None:
         """Make copies that set out, and end what has ended."""
         c, lanes = self.clones, at.cpu().numpy()
@@ -271,8 +271,11 @@ class _Block:
             self._keep_within(at[bounds != 0], before[bounds != 0], bounds[bounds != 0], (rows[inner], who[inner]))
         landed = branched & ~inner
         c.start[rows[landed], who[landed]], c.start_top[rows[landed], who[landed]] = state[landed], heights[landed]
-        if c.kept.shape[2]:
-            c.kept[rows[landed], who[landed]] = [0, 0] + [-1, 0] * (c.kept.shape[2] // 2 - 1)
+        columns = self.plan.reveal.columns if self.plan.reveal else 0
+        if columns:
+            c.kept[rows[landed], who[landed], :columns] = [0, 0] + [-1, 0] * (columns // 2 - 1)
+        if self.plan.from_a:
+            c.kept[rows[branched], who[branched], columns] = away.cpu().numpy()[branched]
         c.base_steps[rows[branched], who[branched]] = after[branched]
         np.add.at(c.numbers[:, OLD_STEPS], rows[branched], (after - base)[branched])
         self.active[at] = False
@@ -302,7 +305,7 @@ class _Block:
         columns = [bounds, between.side[at]]
         for w in reveal.known:
             columns += [torch.zeros_like(bounds), between.words[at, w]]
-        c.kept[spot] = torch.stack(columns, dim=1).cpu().numpy()
+        c.kept[(*spot, slice(len(columns)))] = torch.stack(columns, dim=1).cpu().numpy()
 
     def _ended(self, slot: int) -> None:
         plan, c = self.plan, self.clones

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sdesim.core.checks import count, is_number, near, positive
-from sdesim.core.ops import NUMPY
 from sdesim.engine.excursion import Excursion
-from sdesim.engine.levels import EXTINCT, RUNNING, STATUS
+from sdesim.engine.levels import DIVERGED, EXTINCT, REACHED, RETURNED, RUNNING, STATUS
 from sdesim.engine.native import default_threads
 from sdesim.engine.progress import progress_bar
 from sdesim.engine.reveal import reveal_of
-from sdesim.engine.splitting import Clones, SplittingPlan, check_memory, new_clones
+from sdesim.engine.splitting import Clones, SplittingPlan, check_memory, new_clones, seen
 from sdesim.study.splitting_coordinate import chosen_coordinate, edge
 from sdesim.study.splitting_data import Store, fingerprint, restore, to_dataset
 from sdesim.study.splitting_estimate import RareExit, rare_exit_estimate
@@ -51,6 +51,8 @@ def rare_exit(
 ) -> RareExit:
     """Probability that an excursion from x0 reaches B before it returns to A.
 
+    An excursion from a point of A ends when it comes back to A after having left it.
+
     Adaptive multilevel splitting: N clones run until they end in A or B. The level is the k-th smallest of their
     largest coordinates; all K ≥ k clones that never exceed it, ties included, are killed, and each is replaced by a
     copy of one of the others up to the first state beyond the level, from where it goes on with noise of its own. The
@@ -64,9 +66,9 @@ def rare_exit(
     ----------
     dynamics : EulerMaruyama, Heun, Milstein, SGD, Truncated, Projected or a dynamics of an objective
     x0 : float, array (d,), or array (n, d) (n ≥ 1; (n,) when d = 1)
-        Where excursions start, outside A and B; of several states each clone takes one at random.
+        Where excursions start, outside B; of several states each clone takes one at random.
     a : region
-        The set an excursion falls back to.
+        The set an excursion falls back to. Regions are open, as everywhere.
     b, leave : region
         One of the two: the set B to be reached, or the region to be left, whose complement is B.
     coordinate : text, SymPy expression or callable, optional
@@ -124,9 +126,9 @@ def rare_exit(
     clones = runs.fresh(store)
     limit = None if wall_time is None else began + _seconds(wall_time)
     runs.make(clones, limit, progress, store)
-    ds = to_dataset(plan, clones, runs.attributes() | {"wall_time": time.perf_counter() - began})
+    ds = to_dataset(runs.plan, clones, runs.attributes() | {"wall_time": time.perf_counter() - began})
     store.keep(ds)
-    refuse_coordinate_at_rest(plan, clones)
+    refuse_coordinate_at_rest(runs.plan, clones)
     return rare_exit_estimate(ds, level)
 
 
@@ -173,10 +175,6 @@ def make_plan(
     chosen = chosen_coordinate(dynamics, region, coordinate, outside=outside)
     excursion = Excursion(dynamics, a, region, outside, chosen)
     starts = _starts(x0, dynamics)
-    _check_starts(excursion, starts)
-    if excursion.formulas:
-        low = float(np.min(np.asarray(chosen(NUMPY, starts), dtype=float)))
-        excursion = Excursion(dynamics, a, region, outside, chosen, low, edge(chosen, region))
     return SplittingPlan(
         excursion, starts, own, n, _rank(kill, n), runs, first, seed, count("max_steps", max_steps, least=1),
         float(smallest), reveal_of(dynamics) if excursion.formulas else None,
@@ -221,20 +219,26 @@ def _starts(x0: Any, dynamics: Any) -> np.ndarray:
     return np.ascontiguousarray(states)
 
 
-def _check_starts(excursion: Excursion, starts: np.ndarray) -> None:
-    """Refuse starts in A or B, and a coordinate that has no value there."""
-    if not excursion.formulas:
-        return  # what only tensors know, the tensor engine checks
-    in_a, inside = excursion.a.contains(starts), excursion.b.contains(starts)
-    for name, bad in (("A", in_a), ("B", ~inside if excursion.outside else inside)):
-        if np.any(bad):
-            where = starts[np.flatnonzero(bad)[0]]
-            raise ValueError(f"x0={where[0] if len(where) == 1 else tuple(where.tolist())} lies in {name}: excursions "
-                             "start outside both sets")  # fmt: skip
-    with np.errstate(all="ignore"):
-        heights = np.asarray(excursion.coordinate(NUMPY, starts), dtype=float)
-    if not np.all(np.isfinite(heights)):
+def with_starts(plan: SplittingPlan, code: np.ndarray, height: np.ndarray) -> SplittingPlan:
+    """The plan that knows where its starts lie.
+
+    Raises
+    ------
+    ValueError
+        If one lies in B or has no coordinate.
+    """
+    bad = np.flatnonzero((code == REACHED) | (code == DIVERGED))
+    if bad.size:
+        where = plan.starts[bad[0]]
+        place = where[0] if len(where) == 1 else tuple(where.tolist())
+        raise ValueError(f"x0={place} lies in B: excursions start outside the set they are to reach")
+    if not np.all(np.isfinite(height)):
         raise ValueError("the coordinate is not finite at x0: it must have a value on the whole way from A to B")
+    excursion = plan.excursion
+    if excursion.formulas:
+        top = edge(excursion.coordinate, excursion.b)
+        excursion = replace(excursion, low=float(height.min()), high=top)
+    return replace(plan, excursion=excursion, from_a=bool((code == RETURNED).any()))
 
 
 def refuse_coordinate_at_rest(plan: SplittingPlan, clones: Clones) -> None:
@@ -267,13 +271,17 @@ class Runs:
             raise ValueError(f"{given[0]} is for engine='tensor', got engine='native'")
         if engine == "native" and not plan.excursion.formulas:
             raise ValueError("engine='native' runs formulas alone: use engine='tensor'")
-        self.plan, self.engine = plan, engine
+        self.engine = engine
         self.threads = default_threads() if threads is None else count("threads", threads, least=1)
         self.where: Any = None
         if engine == "tensor":
             from sdesim.engine import splitting_tensor
 
             self.where = splitting_tensor.device_for(plan, device, dtype, block, self.threads)
+            self.code, self.height = splitting_tensor.seen(plan, self.where)
+        else:
+            self.code, self.height = seen(plan)
+        self.plan = plan = with_starts(plan, self.code, self.height)
         self.mark = fingerprint(plan, self.engine if self.where is None else f"tensor {self.where}")
         self.need = check_memory(plan)
 
@@ -284,12 +292,7 @@ class Runs:
 
     def fresh(self, store: Store) -> Clones:
         """Clones at their starts, and the finished runs of the store."""
-        if self.engine == "tensor":
-            from sdesim.engine import splitting_tensor
-
-            clones = new_clones(self.plan, splitting_tensor.heights(self.plan, self.where))
-        else:
-            clones = new_clones(self.plan, lambda x: self.plan.excursion.coordinate(NUMPY, x))
+        clones = new_clones(self.plan, self.height, self.code == RETURNED)
         if store.found is not None:
             restore(self.plan, clones, store.found)
         return clones
