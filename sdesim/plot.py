@@ -196,7 +196,8 @@ def exit_law(ds: xr.Dataset, after: float = 0.0) -> Figure:
     for i, (where, curve) in enumerate(list(cells(curves["survival"], keep=("time",)))[:MAX_CELLS]):
         value, p = (float(xr.DataArray(a).sel(where)) for a in (rate.value, test.p_value))
         start, time = float(curve[0]), curves["time"][1:]
-        said = f"{label(where) or 'simulated'}: rate {value:.3g}, " + (f"p = {p:.2g}" if p == p else "too few to test")
+        shown = f"rate {value:.3g}" if np.isfinite(value) else "no exit"
+        said = f"{label(where) or 'simulated'}: {shown}" + (f", p = {p:.2g}" if np.isfinite(p) else "")
         ax.plot(time, curve[1:], drawstyle="steps-post", color=f"C{i}", label=said)
         low, high = curves["low"].sel(where)[1:], curves["high"].sel(where)[1:]
         ax.fill_between(time, low, high, step="post", alpha=0.25, linewidth=0, color=f"C{i}")

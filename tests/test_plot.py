@@ -6,6 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from sdesim import plot
+from sdesim.analysis import exits as estimators
 from sdesim.engine.results import Status
 from sdesim.study.reference import THEORY
 
@@ -74,11 +75,44 @@ def test_two_swept_parameters_make_a_map_with_a_scale() -> None:
         plot.figure(exits((2, 2, 2), ("a", "b", "c")))
 
 
+def test_exponential_law_is_drawn_through_the_survival_from_the_entry_on(tmp_path: Path) -> None:
+    ds = exits((2,), ("sigma",), 400).assign_coords(sigma=[0.1, 0.2])
+    drawn = plot.exit_law(ds, after=1.0)
+    (ax,) = drawn.axes
+    assert labels(drawn) == [("time", "P(no exit yet)")] and ax.get_yscale() == "log"
+    assert legend(drawn)[0].startswith("sigma = 0.1: rate ") and "p = " in legend(drawn)[0]
+    assert legend(drawn)[-1] == "exponential law of that rate, from 1 on"
+    curve, law = (np.asarray(line.get_xydata(), dtype=float) for line in ax.lines[:2])
+    assert law[0, 0] >= 1.0 and law[0, 1] == pytest.approx(np.interp(law[0, 0], *curve.T), rel=0.02)
+    rate = -np.diff(np.log(law[[0, -1], 1]))[0] / np.diff(law[[0, -1], 0])[0]
+    assert rate == pytest.approx(float(estimators.exit_rate(ds, after=1.0).value[0]))
+    plot.write(drawn, tmp_path / "a.png")
+
+
+def test_scaling_shows_points_fit_local_slopes_and_theory(tmp_path: Path) -> None:
+    lr = np.array([0.1, 0.2, 0.4])
+    ds = exits((2, 3), ("b", "lr"), 100).assign_coords(b=[1.0, 2.0], lr=lr)
+    fit = estimators.scaling_exponent(ds, "lr")
+    drawn = plot.scaling(fit, estimators.scaling_exponent(5.0 * lr**0.5, over=lr))
+    assert labels(drawn) == [("lr", "mean exit time"), ("lr", "d log value / d log lr")]
+    assert [ax.get_xscale() for ax in drawn.axes] == ["log", "log"] and drawn.axes[0].get_yscale() == "log"
+    assert {"b = 1", "b = 2", "theory"} <= set(legend(drawn)) and legend(drawn)[0].startswith("slope ")
+    theory = [line for line in drawn.axes[1].lines if line.get_label() == "theory"]
+    assert np.allclose(theory[0].get_ydata(), 0.5)
+    bars = drawn.axes[0].containers[0]
+    assert np.allclose(bars.lines[0].get_ydata(), fit.points.value[0])
+    assert [text.get_text() for text in drawn.axes[0].get_xticklabels()] == ["0.1", "0.2", "0.4"]
+    plot.write(drawn, tmp_path / "a.png")
+
+
 def test_no_exit_at_all_can_be_drawn(tmp_path: Path) -> None:
     ds = exits()
     ds["status"][:] = Status.CENSORED
     ds["exit_time"][:] = np.nan
     plot.write(plot.figure(ds), tmp_path / "a.png")
+    drawn = plot.exit_law(ds)
+    assert "no exit" in legend(drawn)[0]
+    plot.write(drawn, tmp_path / "b.png")
 
 
 def test_occupancy_paths_and_moments_have_panels(tmp_path: Path) -> None:

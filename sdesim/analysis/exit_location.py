@@ -51,7 +51,8 @@ def exit_location(
     """Mean, quantiles and covariance of the state at the first exit, each component by itself.
 
     Mean and covariance: Hall's skewness-corrected t intervals, of the states and of products of their deviations.
-    Quantiles: order statistics, whose binomial interval needs no law; an end that would take more exits is infinite.
+    They are asymptotic: a 95 per cent interval of the variance of an exponential law covers 90 per cent of the time with
+    20 exits, 93 with 100. Quantiles: order statistics, whose binomial interval needs no law; an end that would take more exits is infinite.
     Paths that have not exited have no place: the numbers are those of exits before the horizon. Jumps may leave far
     behind the boundary: `warning` says where one exit carries a tenth of the variance, and quantiles are what to look
     at then.
@@ -110,8 +111,8 @@ def _of_cell(sample: Sample, states: np.ndarray, p: np.ndarray, level: float) ->
             f"one of {n} exits carries {_heaviest(centred):.0%} of the variance of the exit state: mean and "
             "covariance rest on few exits, after jumps they may not exist; look at the quantiles"
         )
-    products = (centred[:, :, None] * centred[:, None, :]).reshape(n, -1) * (n / max(n - 1, 1))
     d = x.shape[1]
+    products = (centred[:, :, None] * centred[:, None, :]).reshape(n, d * d) * (n / max(n - 1, 1))
     return {
         "mean": np.stack([_mean(column, level) for column in x.T], axis=-1),
         "quantiles": np.stack([_quantiles(column, p, level) for column in x.T], axis=1),

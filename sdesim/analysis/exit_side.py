@@ -93,8 +93,8 @@ def _of_sample(sample: Sample, place: np.ndarray, middle: np.ndarray, *, level: 
     value, low, high = np.full(2, np.nan), np.zeros(2), np.ones(2)
     if n:
         up = place[sample.exited] > middle[sample.exited]
-        found = [share(~up, level), share(up, level)]
-        value, low, high = (np.array([getattr(f, end) for f in found]) for end in ("value", "low", "high"))
+        found = share(xr.DataArray([~up, up], dims=("side", "path")), level)
+        value, low, high = found.value.values, found.low.values, found.high.values
         drift = _dependence(sample.time[sample.exited], up)
         if n < sample.time.size and abs(drift) > TREND:
             notes.append(

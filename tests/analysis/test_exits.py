@@ -5,25 +5,9 @@ import xarray as xr
 
 from sdesim.analysis import exits
 from sdesim.analysis.exit_mean import mean_of_sample
-from sdesim.analysis.exit_sample import Sample, over_cells
+from sdesim.analysis.exit_sample import over_cells
 from sdesim.analysis.exit_trend import laplace
-
-EXITED, CENSORED, DIVERGED, INTERRUPTED = 1, 2, 3, 4
-
-
-def dataset(times, horizon=np.inf, dims=("path",)):
-    """A dataset as `run` makes it, from the exit times that would be seen without a horizon."""
-    times, clock = np.asarray(times, dtype=float), 1e-3
-    exited = times <= horizon
-    steps = np.ceil(np.where(exited, times, horizon) / clock).astype(np.int64)
-    return xr.Dataset(
-        {
-            "status": (dims, np.where(exited, EXITED, CENSORED).astype(np.int8)),
-            "exit_time": (dims, np.where(exited, times, np.nan), {"units": "time"}),
-            "n_steps": (dims, steps),
-            "clock": clock,
-        }
-    )
+from tests.analysis.exit_data import CENSORED, DIVERGED, EXITED, INTERRUPTED, censored, dataset
 
 
 def coverage(draw, n, horizon, truth, repeats=2000, seed=0):
@@ -32,8 +16,7 @@ def coverage(draw, n, horizon, truth, repeats=2000, seed=0):
     covered = 0
     for _ in range(repeats):
         times = draw(rng, n)
-        sample = Sample(np.minimum(times, horizon), times <= horizon, 0)
-        found = mean_of_sample(sample, 0.95)
+        found = mean_of_sample(censored(times, horizon), 0.95)
         covered += found["low"] <= truth <= found["high"]
     return covered / repeats
 
