@@ -11,6 +11,8 @@ from sdesim.analysis.diffusion_law import ExitLaw, exit_law
 from sdesim.analysis.diffusion_side import exit_side
 from sdesim.analysis.estimate import Reference
 from sdesim.analysis.eyring_kramers import eyring_kramers, kramers_generator
+from sdesim.analysis.plane_exit import PlaneQuasiStationaryLaw, plane_committor, plane_exit_time, plane_quasi_stationary_law
+from sdesim.analysis.plane_law import PlaneStationaryLaw, plane_stationary_law
 from sdesim.analysis.sgd_escape import sgd_escape_time
 from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time, stable_jump_rate
 from sdesim.analysis.stable_small_noise import small_noise_stable_exit_time
@@ -21,6 +23,8 @@ __all__ = [
     "ChainExitTime",
     "ChainGenerator",
     "ExitLaw",
+    "PlaneQuasiStationaryLaw",
+    "PlaneStationaryLaw",
     "QuasiStationaryLaw",
     "Reference",
     "StationaryLaw",
@@ -36,6 +40,10 @@ __all__ = [
     "eyring_kramers",
     "kramers_generator",
     "mean_exit_time",
+    "plane_committor",
+    "plane_exit_time",
+    "plane_quasi_stationary_law",
+    "plane_stationary_law",
     "sgd_escape_time",
     "small_noise_stable_exit_time",
     "stable_exit_time",
