@@ -6,9 +6,11 @@ minimum m_i into basin j is that of l* such jumps,
 
     q_ij = R_l*(m_i),   R_1(x) = P(x⁺ in basin j),   R_l(x) = E V_(l-1)(x⁺),   V_l(x) = Σ_k S_k R_l(c^k(x)),
 
-c the step without noise, S_k the probability that none of the k steps before has left. One power of the noise scale
-remains: for an index α > 1 it is η^(1 + l* (α - 1)) per step, and the corrections are of relative order η^(α - 1)
-(Wang and Rhee, arXiv 2307.03479, theorem 2.6; untruncated: Imkeller and Pavlyukevich, Stoch. Proc. Appl. 116, 2006).
+c the step without noise, S_k the probability that none of the k steps before has left. For an index α > 1 this is of
+order η^(1 + l* (α - 1)) (Wang and Rhee, arXiv 2307.03479; untruncated: Imkeller and Pavlyukevich, Stoch. Proc. Appl.
+116, 2006). Left out is the noise around and between the jumps. It spreads a path at rest by w = s n^(1/α), s the scale
+of a step's noise and n the steps in which a well forgets, so w ∝ η^(1 - 1/α); the share of the rate that this moves is
+of order l* α w / (r - (l* - 1) b), the last the shortest jump that helps.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ import numpy as np
 
 from sdesim.analysis.chain_kernel import ChainKernel
 
-NODES = 400
+# Nodes of the finest grid: a learning rate takes 1/η steps downhill, and V jumps between each two of them; where they
+# are many it is smooth. For three jumps and more a matrix over all nodes is needed.
+NODES, MOST, MOST_SQUARE = 400, 4000, 1000
+PER_RATE = 80_000
+SHARES = (1.0, 0.71, 0.53)  # of them in the grids that give the error: no common cells
 LONGEST = 200_000  # steps downhill after which a start that has not come to rest is given up
 GONE = 1e-12  # survival below which the rest of a way downhill is left out
 ROUNDING = 1e-13  # of the largest: a rate below is none
@@ -46,13 +52,14 @@ def jump_rates(
     -------
     rates : ndarray, shape (basin,); 0 for the well itself
     error : float
-        Change from half as many nodes; rounding for one jump.
+        Largest difference between three grids; rounding for one jump.
     """
     if jumps == 1:
         rates = _into(kernel, np.array([minimum]), well, basins)[0]
         return rates, 1e-14
-    coarse, fine = (_rates(kernel, minimum, well, basins, jumps, n) for n in (NODES // 2, NODES))
-    return fine, float(np.abs(fine - coarse).max())
+    n = int(np.clip(PER_RATE * kernel.clock, NODES, MOST if jumps == 2 else MOST_SQUARE))
+    found = np.array([_rates(kernel, minimum, well, basins, jumps, int(share * n)) for share in SHARES])
+    return found[0], float(np.ptp(found, axis=0).max())
 
 
 def _into(kernel: ChainKernel, x: np.ndarray, well: int, basins: list[tuple[float, float]]) -> np.ndarray:
@@ -73,7 +80,8 @@ def _rates(
         low, high = max(low, wall_low), min(high, wall_high)
     nodes = np.linspace(max(low, minimum - reach), min(high, minimum + reach), n)
     inside = nodes[1:-1]
-    matrix = kernel.operator(kernel.at(np.append(inside, minimum)), nodes)[:, 1:-1]
+    start = np.array([minimum]) if jumps == 2 else np.append(inside, minimum)
+    matrix = kernel.operator(kernel.at(start), nodes)[:, 1:-1]
     values = _summed(kernel, inside, lambda x: _into(kernel, x, well, basins))
     for _ in range(jumps - 2):
         rates = matrix[:-1] @ values
