@@ -11,7 +11,12 @@ from sdesim.analysis.diffusion_law import ExitLaw, exit_law
 from sdesim.analysis.diffusion_side import exit_side
 from sdesim.analysis.estimate import Reference
 from sdesim.analysis.eyring_kramers import eyring_kramers, kramers_generator
-from sdesim.analysis.plane_exit import PlaneQuasiStationaryLaw, plane_committor, plane_exit_time, plane_quasi_stationary_law
+from sdesim.analysis.plane_exit import (
+    PlaneQuasiStationaryLaw,
+    plane_committor,
+    plane_exit_time,
+    plane_quasi_stationary_law,
+)
 from sdesim.analysis.plane_law import PlaneStationaryLaw, plane_stationary_law
 from sdesim.analysis.sgd_escape import sgd_escape_time
 from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time, stable_jump_rate
