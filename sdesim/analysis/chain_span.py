@@ -47,8 +47,11 @@ def _cut(kernel: ChainKernel, x: np.ndarray, left: float, right: float, kill: tu
         span = Span(
             cut_low, cut_high, kill[0] and np.isfinite(left), kill[1] and np.isfinite(right), core
         )
-        operator = ChainOperator(kernel, span, initial_nodes(kernel, span, np.empty(0), 1 / 40))
-        visits = operator.solve(operator.rows(x)[0].T, adjoint=True).max(axis=1)
+        try:
+            operator = ChainOperator(kernel, span, initial_nodes(kernel, span, np.empty(0), 1 / 40))
+            visits = operator.solve(operator.rows(x)[0].T, adjoint=True).max(axis=1)
+        except ValueError:  # so far out the step overflows
+            break
         law = kernel.at(operator.states)
         beyond = kernel.below(law, cut_low) if np.isfinite(right) else 1 - kernel.below(law, cut_high)
         if visits @ beyond < CUT:
@@ -88,10 +91,13 @@ def _cut_hitting(
         far = 2.0**power * reach
         cut = tuple(np.where(np.isfinite(ends), ends, (core[0] - far, core[1] + far)).tolist())
         span = Span(cut[0], cut[1], core=core)
-        nodes = hitting_nodes(kernel, span, sets, 1 / 40)
-        operator = ChainOperator(kernel, span, nodes, sets.owners(nodes))
+        try:
+            nodes = hitting_nodes(kernel, span, sets, 1 / 40)
+            operator = ChainOperator(kernel, span, nodes, sets.owners(nodes))
+            h = operator.solve(operator.absorbed[:, -1])
+        except ValueError:  # so far out the step overflows
+            break
         rows, into = operator.rows(x)
-        h = operator.solve(operator.absorbed[:, -1])
         visits = operator.solve(rows.T, adjoint=True)
         law = kernel.at(operator.states)
         held = np.zeros(x.size)

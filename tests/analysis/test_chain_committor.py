@@ -231,6 +231,15 @@ def test_quasi_stationary_rate_is_that_of_late_survival():
     assert slow.node_mass.sum() == pytest.approx(1.0)
 
 
+def test_a_chain_that_runs_away_needs_a_domain():
+    """Lomax jumps so far that the next step of a cubic drift overflows."""
+    chain = sd.SGD(WELL, 1e-3, noise=Pareto(1.2, 0.1))
+    with pytest.raises(ValueError, match=r"goes beyond .* give domain="):
+        chain_committor(chain, -0.9, (-1.02, -0.98), (0.0, INF))
+    held = chain_committor(chain, -0.9, (-1.02, -0.98), (0.0, INF), domain=(-3.0, 1.0), rtol=1e-2)
+    assert 0 < held.value < 0.1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
