@@ -51,6 +51,8 @@ def _cut(kernel: ChainKernel, x: np.ndarray, left: float, right: float, kill: tu
             operator = ChainOperator(kernel, span, initial_nodes(kernel, span, np.empty(0), 1 / 40))
             visits = operator.solve(operator.rows(x)[0].T, adjoint=True).max(axis=1)
         except ValueError:  # so far out the step overflows
+            if power == 1:
+                raise
             break
         law = kernel.at(operator.states)
         beyond = kernel.below(law, cut_low) if np.isfinite(right) else 1 - kernel.below(law, cut_high)
@@ -96,6 +98,8 @@ def _cut_hitting(
             operator = ChainOperator(kernel, span, nodes, sets.owners(nodes))
             h = operator.solve(operator.absorbed[:, -1])
         except ValueError:  # so far out the step overflows
+            if power == 0:
+                raise
             break
         rows, into = operator.rows(x)
         visits = operator.solve(rows.T, adjoint=True)
