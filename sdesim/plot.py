@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from sdesim.plot_chain import chain, chain_graph, chain_rates
 from sdesim.study.reference import SHARES, THEORY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = [
+    "axis_label", "canvas", "cells", "chain", "chain_graph", "chain_rates", "exit_law", "figure", "histogram", "label",
+    "landscape", "mean_exit_times", "moments", "occupancy", "paths", "scaling", "survival", "swept_dims", "write",
+]  # fmt: skip
 
 MAX_CELLS = 6
 MAX_PATHS = 12

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sdesim.analysis import well_matrix
+from sdesim.analysis.asymptotic import Asymptotic
 from sdesim.analysis.estimate import Estimate, Reference
 from sdesim.analysis.well_chain import AXES, WellChain, reducible
 
@@ -57,7 +58,8 @@ def distance(
         The interval is [D - ε, D + ε] within [0, 1], ε the `level` quantile of the distance that sampling alone makes,
         from the draws of both chains: by the triangle inequality it covers the true distance at least that often, and
         holds 0 if they are the same. D itself is never 0 with estimated chains. Two calculated chains give a
-        KnownDistance with an error.
+        KnownDistance with an error. A chain that theory predicts in a limit is taken as it is predicted: D says how
+        far off the limit is, and the order of what it leaves out widens no interval.
 
     Raises
     ------
@@ -101,7 +103,8 @@ def rate_ratios(a: WellChain, b: WellChain, level: float = 0.95) -> Any:
     -------
     Estimate or Reference
         Over well and to_well; NaN where b has rate 0 (never seen, or impossible). The interval is that of the sampled
-        ratios, wide where a was never seen; Reference if both chains were calculated.
+        ratios, wide where a was never seen; Reference if both chains were calculated. Chains predicted in a limit are
+        taken as they are predicted.
     """
     _check_same(a, b)
 
@@ -112,7 +115,7 @@ def rate_ratios(a: WellChain, b: WellChain, level: float = 0.95) -> Any:
     x, y = np.asarray(a.matrix), np.asarray(b.matrix)
     value = a.matrix.copy(data=ratio(x, y))
     value.attrs = {"long_name": "ratio of the rates", "units": "1"}
-    errors = [np.asarray(c.rates.error) if isinstance(c.rates, Reference) else np.zeros_like(x) for c in (a, b)]
+    errors = [np.asarray(c.rates.error) if _numbers(c) else np.zeros_like(x) for c in (a, b)]
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.abs(np.asarray(value)) * (errors[0] / np.abs(x) + errors[1] / np.abs(y))
     error = np.nan_to_num(error)
@@ -160,9 +163,14 @@ def _variation(difference: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * np.abs(difference).sum(axis=-1).max(axis=-1))
 
 
+def _numbers(chain: WellChain) -> bool:
+    """Whether the error of the rates is one of calculation."""
+    return isinstance(chain.rates, Reference) and not isinstance(chain.rates, Asymptotic)
+
+
 def _numerical(chain: WellChain, value: np.ndarray, time: float, scaled: bool) -> float:
     """What the numerical errors of calculated rates change in the law, in total variation."""
-    if not isinstance(chain.rates, Reference):
+    if not _numbers(chain):
         return 0.0
     q, error = np.asarray(chain.matrix), np.asarray(chain.rates.error)
     total = 0.0

@@ -33,7 +33,7 @@ def known(rates: Any, wells: Any = None, time_units: str = "time") -> WellChain:
 
     Parameters
     ----------
-    rates : Reference or array, shape (well, well)
+    rates : Reference, array of shape (well, well), or what `theory.chain_generator` gives
         The generator, per time; its diagonal is not read. An array has no error.
     wells : array, optional
         The minimum of each well, shape (well,); their places by default, and where minima have several components.
@@ -48,6 +48,7 @@ def known(rates: Any, wells: Any = None, time_units: str = "time") -> WellChain:
     ValueError
         If the matrix is not square, a rate is negative or not finite, or wells do not fit it.
     """
+    rates = getattr(rates, "generator", rates)
     reference = rates if isinstance(rates, Reference) else Reference(np.asarray(rates, dtype=float), 0.0, "given")
     raw = np.asarray(reference.value, dtype=float)
     if raw.ndim != 2 or raw.shape[0] != raw.shape[1] or len(raw) < 2:
