@@ -63,7 +63,7 @@ def test_poisson_intervals_do_not_cover_where_holding_times_are_not_exponential(
 
 def test_intervals_over_paths_cover_at_their_level_whatever_the_law():
     for seed, law in ((5, exponential), (6, gamma(4.0))):
-        ds = simulate(THREE, (300, 40), 600.0, seed=seed, holding=law)
+        ds = simulate(THREE, (200, 40), 400.0, seed=seed, holding=law)
         # Rates out of a well with times to get out of it all of it: the long run ratio of passages and time.
         chain = sd.chain.generator(ds, level=0.9, holding="any")
         assert has_share(covered(chain.rates, THREE)[:, 0, 1], 0.9)
@@ -71,7 +71,7 @@ def test_intervals_over_paths_cover_at_their_level_whatever_the_law():
 
 
 def test_rates_of_few_passages_are_covered_at_least_at_their_level():
-    ds = simulate(THREE, (2000, 1), 8.0, seed=7)
+    ds = simulate(THREE, (1000, 1), 8.0, seed=7)
     with pytest.warns(UserWarning, match="was never entered in"):
         chain = sd.chain.generator(ds, level=0.9)
     entered = np.isfinite(np.asarray(chain.matrix))[:, OFF]

