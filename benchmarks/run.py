@@ -26,6 +26,7 @@ SECTIONS = {
     "memory": "resident_memory",
     "order": "exit_order",
     "networks": "networks",
+    "plane_exit": "plane_exit",
     "exit_scaling": "exit_scaling",
 }
 

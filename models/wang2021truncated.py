@@ -7,9 +7,10 @@ with Z = 0.1 U W, U = ±1, P(W > w) = (1 + w)^-α, α = 1.2, on a function with 
 `dent_rate`), since one of them could not be verified against the paper.
 
 Without truncation one jump of size d/η leaves a well whose edge is at distance d: the exit takes about
-2/(H(d_left/η) + H(d_right/η)) steps, H(x) = P(|Z| > x), up to paths of two jumps (order η^(α-1)), and the
-width of a well hardly matters. With truncation a well of radius r needs ⌈r/b⌉ jumps, and the wells that need
-most of them hold nearly all of the time. The reference for every number is the operator of the recursion.
+2/(H(d_left/η) + H(d_right/η)) steps, H(x) = P(|Z| > x), up to paths of two jumps (order η^(α-1)). With truncation
+a well of radius r needs l* = ⌈r/b⌉ jumps and E τ ~ η^-[α + (l* - 1)(α - 1)] steps, slopes that settle slowly; seen
+from far, paths are a Markov chain on the wells, and at small η only those that need most jumps keep their time.
+The reference for every number is the operator of the recursion; `benchmarks/exit_scaling.py` runs longer.
 
 Wang, Oh and Rhee, "Eliminating sharp minima from SGD with truncated heavy-tailed noise", arXiv 2102.04297;
 limits: Wang and Rhee, arXiv 2307.03479.
@@ -29,32 +30,13 @@ FORMULA = (
     "(x + 1.6)*(x + 1.3)**2*(x - 0.2)**2*(x - 0.7)**2*(x - 1.6)*(0.05*abs(1.65 - x))**0.6"
     "*(1 + 1/(0.01 + 4*(x - 0.5)**2))*(1 + 1/(0.1 + 4*(x + 1.5)**2))*(1 - dent*exp(-dent_rate*(x + 0.8)**2))"
 )
-SHARP = [0, 2]
+SHARP, WIDE = [0, 2], 1
+RATES = (0.02, 0.01, 0.005, 0.002)
 
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """The run of the paper's figure.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate η.
-    b : float
-        Longest step of the truncated recursion.
-    alpha : float
-        Tail index of the noise.
-    scale : float
-        Size of the noise.
-    x0 : float
-        Start of every path.
-    n_steps : int
-        Steps of a path.
-    limit : float
-        L: states are kept in [-L, L].
-    dent, dent_rate : float
-        Depth and sharpness of the last factor of f.
-    """
+    """The run of the paper's figure: rate, longest step, noise, start, length, walls, last factor of f."""
 
     lr: float = 0.001
     b: float = 0.5
@@ -69,8 +51,7 @@ class Params:
 
 def landscape(p: Params) -> sd.Landscape:
     """The loss f on [-L, L]."""
-    values = {"dent": p.dent, "dent_rate": p.dent_rate}
-    return sd.Landscape(FORMULA, params=values, domain=(-p.limit, p.limit))
+    return sd.Landscape(FORMULA, params={"dent": p.dent, "dent_rate": p.dent_rate}, domain=(-p.limit, p.limit))
 
 
 def noise(p: Params) -> sd.Pareto:
@@ -86,36 +67,15 @@ def dynamics(p: Params, truncated: bool) -> sd.Projected:
 
 def build(p: Params) -> dict[str, sd.Experiment]:
     """Paths without and with truncation, their wells watched."""
-    watched = (
-        sd.Record(times=np.linspace(0.0, p.lr * p.n_steps, 2001)),
-        sd.Passages(landscape(p)),
-    )
-    return {
-        name: sd.Experiment(dynamics(p, name == "truncated"), p.x0, 16, n_steps=p.n_steps, observers=watched)
-        for name in ("untruncated", "truncated")
-    }
+    watched = sd.Record(times=np.linspace(0.0, p.lr * p.n_steps, 2001)), sd.Passages(landscape(p))
+    kinds = {"untruncated": False, "truncated": True}
+    return {k: sd.Experiment(dynamics(p, t), p.x0, 16, n_steps=p.n_steps, observers=watched) for k, t in kinds.items()}
 
 
-def stationary_shares(p: Params, truncated: bool) -> np.ndarray:
-    """Share of time in each well in the long run, from the transfer operator."""
-    law = sd.theory.chain_stationary_law(dynamics(p, truncated), intervals=landscape(p).basins)
-    return np.asarray(law.interval_mass.value)
-
-
-def figure(ds: Any) -> Any:
-    """The landscape, a path without and one with truncation, and the occupancy of the wells."""
-    p = model.params_of(ds)
-    f = landscape(p)
-    drawn, axes = sd.plot.canvas(3)
-    sd.plot.landscape(axes[0], f)
-    for name, one in ds.groupby("dynamics"):
-        state = one["state"].isel(path=0).squeeze()
-        axes[1].plot(state["time"], state, linewidth=0.5, label=name)
-    axes[1].legend(fontsize="small")
-    axes[1].set(xlabel="time [η × steps]", ylabel="x", title="one path each")
-    sd.plot.occupancy(axes[2], ds)
-    axes[2].set_title(f"share of time, η = {p.lr:g}, b = {p.b:g}")
-    return drawn
+@functools.lru_cache(maxsize=32)
+def exact_chain(p: Params, truncated: bool, rtol: float = 2e-3) -> Any:
+    """Rates between the wells and shares of time, from the operator."""
+    return sd.theory.chain_generator(dynamics(p, truncated), landscape(p), rtol=rtol)
 
 
 def exit_from(p: Params, well: int) -> tuple[float, sd.Interval]:
@@ -131,45 +91,191 @@ def one_jump_time(p: Params, well: int) -> float:
     return float(2 * p.lr / noise(p).tail(np.array([x - region.low, region.high - x]) / p.lr).sum())
 
 
-def exact_exit(p: Params, well: int) -> Any:
-    """The mean exit time without truncation, from the transfer operator."""
-    return sd.theory.chain_exit_time(dynamics(p, truncated=False), *exit_from(p, well))
+@functools.lru_cache(maxsize=64)
+def exact_exit(p: Params, well: int, truncated: bool, rtol: float = 2e-3) -> Any:
+    """The mean exit time from the operator."""
+    return sd.theory.chain_exit_time(dynamics(p, truncated), *exit_from(p, well), rtol=rtol)
 
 
-def exit_claim(p: Params, well: int) -> sd.Claim:
-    """Without truncation, the simulated exit time is that of the operator."""
+def figure(ds: Any) -> Any:
+    """Landscape, paths, time in the wells; sharp mass and exponents of the exit time against η, from the operator."""
+    p = model.params_of(ds)
+    drawn, axes = sd.plot.canvas(5)
+    sd.plot.landscape(axes[0], landscape(p))
+    for name, one in ds.groupby("dynamics"):
+        state = one["state"].isel(path=0).squeeze()
+        axes[1].plot(state["time"], state, linewidth=0.5, label=name)
+    axes[1].set(xlabel="time [η × steps]", ylabel="x", title="one path each")
+    sd.plot.occupancy(axes[2], ds)
+    axes[2].set_title(f"share of time, η = {p.lr:g}, b = {p.b:g}")
+    rates = np.array([0.02, 0.01, 0.005, 0.002, 0.001])
+    for i, name in enumerate(ds["dynamics"].values):
+        chains = [exact_chain(dataclasses.replace(p, lr=lr), name == "truncated", 0.05) for lr in rates]
+        axes[3].plot(rates, [c.shares.value[SHARP].sum() for c in chains], f"C{i}-", label=f"{name}, long run")
+        seen = sd.occupancy(ds.sel(dynamics=name), wells=SHARP)
+        half = [[float(seen.value - seen.low)], [float(seen.high - seen.value)]]
+        axes[3].errorbar([p.lr], [float(seen.value)], half, fmt=f"C{i}o", capsize=3, label=f"{name}, these paths")
+    axes[3].set(yscale="log", ylabel="share of time in the sharp wells", title="sharp wells")
+    for i, case in enumerate(CASES):
+        times = [float(exact_exit(*case.at(lr, p), 0.02).steps) for lr in rates]
+        slopes = np.diff(np.log(times)) / np.diff(np.log(rates))
+        axes[4].plot(np.sqrt(rates[1:] * rates[:-1]), slopes, f"C{i}o-", label=f"{case.name}, {case.jumps}-jump limit")
+        axes[4].axhline(-1 - case.jumps * (p.alpha - 1), color=f"C{i}", linestyle=":")
+    axes[4].set(ylabel="d log(exit steps) / d log η", title="well 2: operator and limit (dotted)")
+    for ax in axes[3:]:
+        ax.set(xscale="log", xlabel="learning rate η")
+    for ax in axes[1:2] + axes[3:]:
+        ax.legend(fontsize="small")
+    return drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Exits of well 2: truncation, the jumps they need, paths that measure them (None: by splitting)."""
+
+    name: str
+    b: float | None
+    jumps: int
+    n_paths: int | None
+
+    def at(self, lr: float, p: Params | None = None) -> tuple[Params, int, bool]:
+        """Parameters, well and whether steps are truncated."""
+        return dataclasses.replace(p or Params(), lr=lr, b=self.b or 0.5), WIDE, self.b is not None
+
+
+CASES = (
+    Case("no truncation", None, 1, 12_000),
+    Case("b = 0.5", 0.5, 2, 12_000),
+    Case("b = 0.28", 0.28, 3, None),
+)
+
+
+@functools.lru_cache(maxsize=4)
+def exits(case: Case, seed: int) -> Any:
+    """Exits of well 2 at all learning rates."""
+    p, well, truncated = case.at(RATES[0])
+    x, region = exit_from(p, well)
+    return sd.run(
+        dynamics(p, truncated), x0=x, n_paths=case.n_paths, n_steps=10**9, vary={"lr": RATES}, seed=seed,
+        observers=[sd.FirstExit(region)],
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8)
+def rare_exit(case: Case, lr: float, seed: int, level: float) -> Any:
+    """Mean exit time of well 2 by splitting: loops out of the bottom of the well."""
+    p, well, truncated = case.at(lr)
+    x, region = exit_from(p, well)
+    bottom = sd.Interval(x - 0.03, x + 0.03)
+    return sd.rare_exit_time(dynamics(p, truncated), x, a=bottom, leave=region, n_runs=100, seed=seed, level=level)
+
+
+def exit_claims(case: Case) -> list[sd.Claim]:
+    """Exit times of well 2 at every learning rate, and their slope, are the operator's."""
+    limit, precision = -case.jumps * (Params.alpha - 1), 0.05 if case.n_paths else 0.1
+
+    def exact(lr: float) -> float:
+        return float(exact_exit(*case.at(lr)).value)
+
+    def time_at(lr: float, seed: int, level: float) -> Any:
+        if case.n_paths is None:
+            return rare_exit(case, lr, seed, level)
+        return sd.exits.mean_exit_time(exits(case, seed).sel(lr=lr, drop=True), level=level)
+
+    def slope_above(seed: int, level: float) -> Any:
+        found = [time_at(lr, seed, 0.6827) for lr in RATES]
+        truth = np.array([exact(lr) for lr in RATES])
+        ratio = np.array([e.value for e in found]) / truth
+        error = np.array([e.high - e.low for e in found]) / 2 / truth
+        return sd.exits.scaling_exponent(ratio, over=RATES, error=error, level=level)
+
+    at_rates = [
+        sd.Claim(
+            f"{case.name}, lr={lr:g}: mean exit time of well 2 is the operator's", "definition",
+            functools.partial(time_at, lr), functools.partial(exact, lr), "equals", precision,
+        )
+        for lr in RATES
+    ]  # fmt: skip
+    text = f"{case.name}: d log(exit time) / d log(lr) less the operator's over these lr (limit {limit:.1f})"
+    return [*at_rates, sd.Claim(text, "definition", slope_above, 0.0, "equals", 0.06)]
+
+
+def law_claim() -> sd.Claim:
+    """Exit time × rate is exponential."""
 
     def measure(seed: int, level: float) -> Any:
-        x, region = exit_from(p, well)
-        chain, watched = dynamics(p, truncated=False), [sd.FirstExit(region)]
-        ds = sd.run(chain, x0=x, n_paths=60_000, n_steps=10**7, seed=seed, observers=watched)
-        return sd.exits.mean_exit_time(ds, level=level)
+        mean = float(exact_exit(*CASES[1].at(0.002)).value)
+        times = exits(CASES[1], seed).sel(lr=0.002)["exit_time"].values
+        return sd.sample.distance(times / mean, lambda t: 1 - np.exp(-t), level=level)
 
-    statement = f"no truncation, lr={p.lr:g}: mean exit time of well {well + 1} is the operator's"
-    return sd.Claim(statement, "definition", measure, lambda: exact_exit(p, well), "equals", 0.02)
+    return sd.Claim("b = 0.5, lr=0.002: exit time / mean is exponential to 3 %", "theorem", measure, 0.03, "below")
 
 
-@functools.lru_cache(maxsize=2)
-def long_run(truncated: bool, seed: int) -> Any:
+@functools.lru_cache(maxsize=4)
+def long_run(p: Params, truncated: bool, seed: int) -> Any:
     """A run long against every exit time; a path is in the well whose core it visited last."""
-    chain, watched = dynamics(FINE, truncated), [sd.Passages(landscape(FINE))]
     n_steps = 15_000_000 if truncated else 5_000_000
-    return sd.run(chain, x0=FINE.x0, n_paths=64, n_steps=n_steps, seed=seed, observers=watched)
+    return sd.run(dynamics(p, truncated), p.x0, 64, n_steps=n_steps, seed=seed, observers=[sd.Passages(landscape(p))])
 
 
 def sharp_claim(truncated: bool, relation: str, of: bool, factor: float, statement: str) -> sd.Claim:
     """Share of the sharp wells against `factor` times the operator's, with or without truncation."""
 
     def measure(seed: int, level: float) -> Any:
-        return sd.occupancy(long_run(truncated, seed), level=level, wells=SHARP)
+        return sd.occupancy(long_run(FINE, truncated, seed), level=level, wells=SHARP)
 
     def expected() -> float:
-        return factor * float(stationary_shares(FINE, of)[SHARP].sum())
+        return factor * float(exact_chain(FINE, of).shares.value[SHARP].sum())
 
     return sd.Claim(f"{statement} (lr={FINE.lr:g})", "main result", measure, expected, relation, 0.15)
 
 
-COARSE, FINE = Params(lr=0.02), Params(lr=0.002)
+def known(p: Params, truncated: bool) -> Any:
+    """The operator's chain of wells."""
+    return sd.chain.known(exact_chain(p, truncated).generator, landscape(p).minima)
+
+
+def estimated_claim(p: Params) -> sd.Claim:
+    """The chain estimated from passages is the operator's."""
+
+    def measure(seed: int, level: float) -> Any:
+        return sd.chain.distance(sd.chain.generator(long_run(p, True, seed)), known(p, True), level=level)
+
+    return sd.Claim(
+        f"b = 0.5, lr={p.lr:g}: the estimated chain of wells is the operator's", "theorem", measure, 0, precision=0.1
+    )
+
+
+def jump_claim(truncated: bool) -> sd.Claim:
+    """The chain of fewest large jumps, in its own time, is near the operator's."""
+
+    def measure(seed: int, level: float) -> Any:
+        chain = sd.chain.jumps(dynamics(FINE, truncated), landscape(FINE))
+        return sd.chain.distance(chain, known(FINE, truncated), scaled=True)
+
+    kind = "b = 0.5" if truncated else "no truncation"
+    return sd.Claim(
+        f"{kind}, lr={FINE.lr:g}: wells are left as the fewest large jumps say", "limit", measure, 0.03, "below"
+    )
+
+
+def ball_claim(jumps: int, b: float | None, relation: str, bound: float) -> sd.Claim:
+    """In the plane, a ball of radius 1 around the minimum of |x|²/2 needs ⌈1/b⌉ jumps; α = 1.5, isotropic."""
+
+    def measure(seed: int, level: float) -> Any:
+        step = sd.SGD(sd.Landscape("(x**2 + y**2)/2"), 0.02, noise=sd.Stable(1.5, isotropic=True))
+        ds = sd.run(
+            step if b is None else sd.Truncated(step, b), [0.0, 0.0], 20_000, n_steps=10**9, seed=seed,
+            vary={"lr": [0.02, 0.01]}, observers=[sd.FirstExit(sd.Ball([0.0, 0.0], 1.0))],
+        )  # fmt: skip
+        return sd.exits.scaling_exponent(ds, "lr", level=level)
+
+    side = "flatter" if relation == "above" else "steeper"
+    text = f"two dimensions, ball of radius 1, b = {b or '∞'}: {jumps} jumps, exit time {side} than η^{bound:g}"
+    return sd.Claim(text, "limit theorem", measure, bound, relation)
+
+
+COARSE, MIDDLE, FINE = Params(lr=0.02), Params(lr=0.005), Params(lr=0.002)
 model = sd.Model(
     name="wang2021truncated",
     paper=sd.Paper(
@@ -182,19 +288,28 @@ model = sd.Model(
     build=build,
     figure=figure,
     claims=(
-        exit_claim(COARSE, 1),
-        exit_claim(COARSE, 3),
-        exit_claim(FINE, 2),
+        *(claim for case in CASES for claim in exit_claims(case)),
         sd.Claim(
             "no truncation, lr=0.002: well 2 is left by one jump, 2/(H(d_left/lr) + H(d_right/lr)) steps",
-            "one-jump limit",
-            lambda seed, level: exact_exit(FINE, 1),
-            lambda: one_jump_time(FINE, 1),
-            "within",
-            0.05,
+            "one-jump limit", lambda seed, level: exact_exit(FINE, WIDE, False), lambda: one_jump_time(FINE, WIDE),
+            "within", 0.05,
         ),
+        law_claim(),
         sharp_claim(False, "equals", False, 1.0, "no truncation: stationary share of the sharp wells"),
         sharp_claim(True, "equals", True, 1.0, "truncation: stationary share of the sharp wells"),
         sharp_claim(True, "below", False, 0.2, "truncation nearly empties the sharp wells"),
+        estimated_claim(COARSE),
+        estimated_claim(MIDDLE),
+        sd.Claim(
+            "b = 0.5: from lr=0.005 to 0.002 the chain of wells, in its own time, drifts by less than 1 %",
+            "limit theorem", lambda seed, level: sd.chain.distance(
+                known(MIDDLE, True), known(FINE, True), scaled=True), 0.01, "below",
+        ),
+        jump_claim(False),
+        jump_claim(True),
+        # Between the limits -1/2, -1 and -3/2 of one, two and three jumps.
+        ball_claim(1, None, "above", -0.75),
+        ball_claim(2, 0.7, "below", -0.75),
+        ball_claim(3, 0.4, "below", -1.25),
     ),
-)
+)  # fmt: skip

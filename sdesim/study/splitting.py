@@ -124,7 +124,7 @@ def rare_exit(
     runs = Runs(plan, engine, device, dtype, block, threads)
     store = Store(file, runs.mark)
     clones = runs.fresh(store)
-    limit = None if wall_time is None else began + _seconds(wall_time)
+    limit = seconds(wall_time)
     runs.make(clones, limit, progress, store)
     ds = to_dataset(runs.plan, clones, runs.attributes() | {"wall_time": time.perf_counter() - began})
     store.keep(ds)
@@ -237,7 +237,7 @@ def with_starts(plan: SplittingPlan, code: np.ndarray, height: np.ndarray) -> Sp
     excursion = plan.excursion
     if excursion.formulas:
         top = edge(excursion.coordinate, excursion.b)
-        excursion = replace(excursion, low=float(height.min()), high=top)
+        excursion = replace(excursion, low=float(np.median(height)), high=top)
     return replace(plan, excursion=excursion, from_a=bool((code == RETURNED).any()))
 
 
@@ -250,9 +250,12 @@ def refuse_coordinate_at_rest(plan: SplittingPlan, clones: Clones) -> None:
         )
 
 
-def _seconds(wall_time: Any) -> float:
+def seconds(wall_time: float | None) -> float | None:
+    """When to stop, on the clock of the process."""
+    if wall_time is None:
+        return None
     positive("wall_time", wall_time)
-    return float(wall_time)
+    return time.perf_counter() + float(wall_time)
 
 
 class Runs:
@@ -297,8 +300,8 @@ class Runs:
             restore(self.plan, clones, store.found)
         return clones
 
-    def make(self, clones: Clones, limit: float | None, progress: bool | None, store: Store) -> None:
-        """Make the runs that are not finished."""
+    def make(self, clones: Clones, limit: float | None, progress: bool | None, store: Store) -> bool:
+        """Make the runs that are not finished; returns True unless it was stopped."""
         rows = np.flatnonzero(clones.numbers[:, STATUS] == RUNNING)
         shown = sys.stderr.isatty() if progress is None else progress
         saved = time.perf_counter()
@@ -313,12 +316,11 @@ class Runs:
 
         with progress_bar(len(rows), self.need, shown, "runs") as report:
             if not len(rows):
-                return
+                return True
             if self.engine == "native":
                 from sdesim.engine import splitting_native
 
-                splitting_native.simulate(self.plan, clones, rows, self.threads, stop, report)
-            else:
-                from sdesim.engine import splitting_tensor
+                return splitting_native.simulate(self.plan, clones, rows, self.threads, stop, report)
+            from sdesim.engine import splitting_tensor
 
-                splitting_tensor.simulate(self.plan, clones, rows, self.where, stop, report)
+            return splitting_tensor.simulate(self.plan, clones, rows, self.where, stop, report)

@@ -1,100 +1,23 @@
-"""Figures of a dataset: all that is drawn comes from the dataset."""
+"""Figures of exit times: their law, their mean over a swept parameter, their scaling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from sdesim.plot_chain import chain, chain_graph, chain_rates
-from sdesim.study.reference import SHARES, THEORY
+from sdesim.plot.canvas import axis_label, canvas, cells, label, swept_dims
+from sdesim.study.reference import THEORY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "axis_label", "canvas", "cells", "chain", "chain_graph", "chain_rates", "exit_law", "figure", "histogram", "label",
-    "landscape", "mean_exit_times", "moments", "occupancy", "paths", "scaling", "survival", "swept_dims", "write",
-]  # fmt: skip
-
 MAX_CELLS = 6
-MAX_PATHS = 12
 TIMES = 401
 TICKS = 8
-SIZE = (4.6, 3.5)
-Panel = Callable[["Axes", xr.Dataset], None]
-
-
-def figure(ds: xr.Dataset, theory: Any = None) -> Figure:
-    """The standard figure of a dataset: a panel for each thing that was watched.
-
-    Exit times: survival and histogram with theory, or their mean against the swept parameter. Passages: share
-    of time in each well. Records: some paths. Moments: mean and standard deviation over time.
-
-    Parameters
-    ----------
-    ds : Dataset
-        A result of `run`.
-    theory : number or Reference, optional
-        Mean exit time to draw beside the simulated one, where the dataset holds none.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing in it that can be drawn.
-    """
-    if theory is not None:
-        ds = ds.assign({THEORY: ((), float(theory))})
-    panels = list(_panels(ds))
-    if not panels:
-        raise ValueError("nothing to draw: no exit_time, occupancy_time, state or moment_mean in the dataset")
-    drawn, axes = canvas(len(panels))
-    for ax, panel in zip(axes, panels, strict=True):
-        panel(ax, ds)
-    if ds.attrs.get("model"):
-        drawn.suptitle(str(ds.attrs["model"]))
-    return drawn
-
-
-def canvas(n_panels: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure with panels side by side, three to a row, without a window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = min(n_panels, 3)
-    rows = -(-n_panels // columns)
-    drawn = Figure(figsize=(SIZE[0] * columns, SIZE[1] * rows), layout="constrained")
-    FigureCanvasAgg(drawn)
-    axes = [drawn.add_subplot(rows, columns, i + 1) for i in range(n_panels)]
-    return drawn, axes
-
-
-def write(drawn: Figure, path: Path) -> None:
-    """Write a figure as PNG, all of it or nothing."""
-    from sdesim.engine.results import replace
-
-    replace(Path(path), lambda temporary: drawn.savefig(temporary, dpi=150, format="png"))
-
-
-def _panels(ds: xr.Dataset) -> Iterator[Panel]:
-    if "exit_time" in ds:
-        swept = swept_dims(ds["exit_time"])
-        if not swept:
-            yield survival
-            yield histogram
-        else:
-            yield mean_exit_times
-            yield survival
-    if "occupancy_time" in ds:
-        yield occupancy
-    if "state" in ds:
-        yield paths
-    if "moment_mean" in ds:
-        yield moments
 
 
 def survival(ax: Axes, ds: xr.Dataset) -> None:
@@ -266,102 +189,3 @@ def _with_intervals(ax: Axes, estimate: Any, where: dict[str, Any], over: str, c
     errors = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
     errors = [error.where(np.isfinite(error), 0.0) for error in errors]
     ax.errorbar(value[over], value, yerr=errors, fmt="o", markersize=3, capsize=2, color=color, label=said)
-
-
-def occupancy(ax: Axes, ds: xr.Dataset) -> None:
-    """Share of time in each well with interval bars, the long-run share of the theory marked.
-
-    One group of bars for each dynamics or swept value.
-    """
-    from sdesim.analysis.occupancy import occupancy as shares
-
-    estimate = shares(ds)
-    groups = list(cells(estimate.value, keep=("well",)))[:MAX_CELLS]
-    wells = np.arange(estimate.value.sizes["well"])
-    width = 0.8 / len(groups)
-    for i, (where, mean) in enumerate(groups):
-        low, high = estimate.low.sel(where), estimate.high.sel(where)
-        errors = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
-        place = wells + (i - (len(groups) - 1) / 2) * width
-        ax.bar(place, mean, width, yerr=errors, capsize=2, label=label(where), color=f"C{i}", alpha=0.7)
-        if SHARES in ds:
-            known = ds[SHARES].sel({d: v for d, v in where.items() if d in ds[SHARES].dims})
-            ax.hlines(known, place - width / 2, place + width / 2, color="k", linestyle=":")
-    if SHARES in ds:
-        ax.plot([], [], "k:", label="long run, theory")
-    names = np.asarray(estimate.value["well"])
-    ax.set_xticks(wells, [f"{name:.2f}" if names.dtype.kind == "f" else str(name) for name in names])
-    ax.set(xlabel=axis_label(estimate.value["well"], "well"), ylabel="share of time", title="occupancy")
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize="small")
-
-
-def paths(ax: Axes, ds: xr.Dataset) -> None:
-    """The first recorded paths against time, one colour for each cell and component."""
-    shown = ds["state"].isel(path=slice(MAX_PATHS))
-    for i, (where, state) in enumerate(list(cells(shown, keep=("path", "time")))[:MAX_CELLS]):
-        lines = ax.plot(state["time"], state.transpose("time", "path"), color=f"C{i}", linewidth=0.6)
-        if label(where):
-            lines[0].set_label(label(where))
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize="small")
-    ax.set(xlabel=axis_label(ds["time"], "time"), ylabel=axis_label(ds["state"], "state"), title="paths")
-
-
-def moments(ax: Axes, ds: xr.Dataset) -> None:
-    """Mean over paths against time, with a band of one standard deviation."""
-    for where, mean in list(cells(ds["moment_mean"], keep=("time",)))[:MAX_CELLS]:
-        line = ax.plot(mean["time"], mean, label=label(where) or "mean")[0]
-        if "moment_variance" in ds:
-            spread = np.sqrt(ds["moment_variance"].sel(where))
-            ax.fill_between(
-                mean["time"], mean - spread, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0
-            )
-    ax.set(
-        xlabel=axis_label(ds["time"], "time"), ylabel=axis_label(ds["moment_mean"], "mean"), title="mean ± sd"
-    )
-    ax.legend(fontsize="small")
-
-
-def landscape(ax: Axes, f: Any) -> None:
-    """A loss of one variable over its domain, its minima and, shaded, their basins."""
-    ends = [end for basin in f.basins for end in basin]
-    finite = [end for end in ends if np.isfinite(end)] + list(f.minima)
-    margin = 0.15 * (max(finite) - min(finite)) if not np.all(np.isfinite(ends)) else 0.0
-    x = np.linspace(min(finite) - margin, max(finite) + margin, 1601)
-    ax.plot(x, f(x), color="k", linewidth=1)
-    ax.plot(f.minima, f(f.minima), "ko", markersize=4)
-    for i, (low, high) in enumerate(f.basins):
-        left, right = max(low, x[0]), min(high, x[-1])
-        ax.axvspan(left, right, alpha=0.15, color=f"C{i}", linewidth=0, label=f"well {i + 1}")
-    ax.legend(fontsize="small")
-    ax.set(xlabel=f.variables[0], ylabel=f"f({f.variables[0]})", title="landscape and its wells")
-
-
-def swept_dims(array: xr.DataArray) -> list[str]:
-    """Dimensions that are neither paths nor inside one: swept parameters and dynamics."""
-    own = {"path", "time", "component", "well", "to_well", "passage"}
-    return [str(d) for d in array.dims if d not in own]
-
-
-def cells(
-    array: xr.DataArray, keep: Sequence[str] = ("path",)
-) -> Iterator[tuple[dict[str, Any], xr.DataArray]]:
-    """The array at each value of its dimensions but `keep`, with those values by name."""
-    dims = [str(d) for d in array.dims if d not in keep]
-    for index in np.ndindex(*(array.sizes[d] for d in dims)):
-        one = array.isel(dict(zip(dims, index, strict=True)))
-        yield {d: one[d].item() if d in one.coords else i for d, i in zip(dims, index, strict=True)}, one
-
-
-def label(where: dict[str, Any]) -> str:
-    """A cell's name in a legend."""
-    named = (f"{d} = {v:.4g}" if isinstance(v, float) else str(v) for d, v in where.items())
-    return ", ".join(named)
-
-
-def axis_label(array: xr.DataArray, default: str) -> str:
-    """An axis' name with its unit."""
-    name, units = array.attrs.get("long_name", default), array.attrs.get("units", "")
-    said = units in ("", "1") or units in str(name)  # "first exit time" needs no "[time]"
-    return str(name) if said else f"{name} [{units}]"

@@ -11,6 +11,7 @@ from sdesim.analysis.asymptotic import Asymptotic
 from sdesim.analysis.chain import WellChain
 from sdesim.analysis.estimate import Estimate
 from sdesim.analysis.well_chain import AXES, reducible
+from sdesim.plot.canvas import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +37,6 @@ def chain(chains: WellChain | Mapping[str, WellChain], landscape: Any) -> Figure
     ValueError
         If a chain sweeps parameters, or has other wells than the landscape.
     """
-    from sdesim.plot import canvas
-
     named = dict(chains) if isinstance(chains, Mapping) else {"": chains}
     drawn, axes = canvas(2)
     drawn.set_size_inches(12.5, 4.6)
