@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -97,10 +98,15 @@ def exact_exit(p: Params, well: int, truncated: bool, rtol: float = 2e-3) -> Any
     return sd.theory.chain_exit_time(dynamics(p, truncated), *exit_from(p, well), rtol=rtol)
 
 
+def known(p: Params, truncated: bool, rtol: float = 2e-3) -> Any:
+    """The operator's chain of wells."""
+    return sd.chain.known(exact_chain(p, truncated, rtol).generator, landscape(p).minima)
+
+
 def figure(ds: Any) -> Any:
     """Landscape, paths, time in the wells; sharp mass and exponents of the exit time against η, from the operator."""
     p = model.params_of(ds)
-    drawn, axes = sd.plot.canvas(5)
+    drawn, axes = sd.plot.canvas(6)
     sd.plot.landscape(axes[0], landscape(p))
     for name, one in ds.groupby("dynamics"):
         state = one["state"].isel(path=0).squeeze()
@@ -122,10 +128,16 @@ def figure(ds: Any) -> Any:
         axes[4].plot(np.sqrt(rates[1:] * rates[:-1]), slopes, f"C{i}o-", label=f"{case.name}, {case.jumps}-jump limit")
         axes[4].axhline(-1 - case.jumps * (p.alpha - 1), color=f"C{i}", linestyle=":")
     axes[4].set(ylabel="d log(exit steps) / d log η", title="well 2: operator and limit (dotted)")
-    for ax in axes[3:]:
+    axes[4].set_ylim(-1.65, -1.0)
+    for ax in axes[3:5]:
         ax.set(xscale="log", xlabel="learning rate η")
-    for ax in axes[1:2] + axes[3:]:
+        ax.set_xticks(rates, [f"{lr:g}" for lr in rates])
+        ax.set_xticks([], minor=True)
+    for ax in (axes[1], axes[3], axes[4]):
         ax.legend(fontsize="small")
+    estimated = sd.chain.generator(ds.sel(dynamics="truncated"))
+    sd.plot.chain_rates(axes[5], {"these paths": estimated, "operator": known(p, True, 0.05)})
+    axes[5].set_title(f"chain of wells, b = {p.b:g}")
     return drawn
 
 
@@ -167,7 +179,7 @@ def rare_exit(case: Case, lr: float, seed: int, level: float) -> Any:
     p, well, truncated = case.at(lr)
     x, region = exit_from(p, well)
     bottom = sd.Interval(x - 0.03, x + 0.03)
-    return sd.rare_exit_time(dynamics(p, truncated), x, a=bottom, leave=region, n_runs=100, seed=seed, level=level)
+    return sd.rare_exit_time(dynamics(p, truncated), x, a=bottom, leave=region, n_runs=200, seed=seed, level=level)
 
 
 def exit_claims(case: Case) -> list[sd.Claim]:
@@ -183,10 +195,10 @@ def exit_claims(case: Case) -> list[sd.Claim]:
         return sd.exits.mean_exit_time(exits(case, seed).sel(lr=lr, drop=True), level=level)
 
     def slope_above(seed: int, level: float) -> Any:
-        found = [time_at(lr, seed, 0.6827) for lr in RATES]
-        truth = np.array([exact(lr) for lr in RATES])
+        found = [time_at(lr, seed, level) for lr in RATES]
+        truth, width = np.array([exact(lr) for lr in RATES]), 2 * NormalDist().inv_cdf((1 + level) / 2)
         ratio = np.array([e.value for e in found]) / truth
-        error = np.array([e.high - e.low for e in found]) / 2 / truth
+        error = np.array([e.high - e.low for e in found]) / width / truth
         return sd.exits.scaling_exponent(ratio, over=RATES, error=error, level=level)
 
     at_rates = [
@@ -228,11 +240,6 @@ def sharp_claim(truncated: bool, relation: str, of: bool, factor: float, stateme
         return factor * float(exact_chain(FINE, of).shares.value[SHARP].sum())
 
     return sd.Claim(f"{statement} (lr={FINE.lr:g})", "main result", measure, expected, relation, 0.15)
-
-
-def known(p: Params, truncated: bool) -> Any:
-    """The operator's chain of wells."""
-    return sd.chain.known(exact_chain(p, truncated).generator, landscape(p).minima)
 
 
 def estimated_claim(p: Params) -> sd.Claim:

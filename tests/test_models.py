@@ -9,7 +9,7 @@ import sdesim as sd
 from sdesim.study import catalogue
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "models").glob("*.py") if p.stem != "__init__")
-ALLOWED = {"__future__", "dataclasses", "functools", "math", "typing", "collections.abc", "numpy", "sdesim"}
+ALLOWED = {"__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "sdesim"}
 
 
 def chains(tree: ast.AST) -> list[list[str]]:
@@ -69,7 +69,7 @@ def test_private_names_would_be_found(text: str) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_model_is_one_short_file(path: Path) -> None:
     lines = path.read_text().splitlines()
-    assert len(lines) <= 320
+    assert len(lines) <= 330
     assert any(line.startswith("import sdesim as sd") for line in lines)
 
 
