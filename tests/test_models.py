@@ -9,7 +9,9 @@ import sdesim as sd
 from sdesim.study import catalogue
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "models").glob("*.py") if p.stem != "__init__")
-ALLOWED = {"__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "sdesim"}
+ALLOWED = {
+    "__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "sdesim",
+}  # fmt: skip
 
 
 def chains(tree: ast.AST) -> list[list[str]]:
