@@ -5,11 +5,11 @@ The transfer operators of recursions, which give exact exit times, are in `theor
 
 from __future__ import annotations
 
-from sdesim.analysis.well_chain import WellChain
-from sdesim.analysis.well_distance import ChainDistance, KnownDistance, distance, rate_ratios
-from sdesim.analysis.well_fairness import Fairness, fairness
-from sdesim.analysis.well_generator import generator
-from sdesim.analysis.well_prediction import jumps, known, kramers
+from sdesim.analysis.wells.chain import WellChain
+from sdesim.analysis.wells.distance import ChainDistance, KnownDistance, distance, rate_ratios
+from sdesim.analysis.wells.fairness import Fairness, fairness
+from sdesim.analysis.wells.generator import generator
+from sdesim.analysis.wells.prediction import jumps, known, kramers
 
 __all__ = [
     "ChainDistance",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sdesim.analysis.exit_exponentiality import Exponentiality, exponentiality
-from sdesim.analysis.exit_location import ExitLocation, exit_location
-from sdesim.analysis.exit_mean import ExitTimeEstimate, mean_exit_time
-from sdesim.analysis.exit_planning import Plan, plan
-from sdesim.analysis.exit_rate import ExitRate, exit_rate
-from sdesim.analysis.exit_restricted import RestrictedMean, restricted_mean
-from sdesim.analysis.exit_scaling import ScalingExponent, scaling_exponent
-from sdesim.analysis.exit_side import ExitSide, exit_side
-from sdesim.analysis.exit_survival import survival
+from sdesim.analysis.exit_times.exponentiality import Exponentiality, exponentiality
+from sdesim.analysis.exit_times.location import ExitLocation, exit_location
+from sdesim.analysis.exit_times.mean import ExitTimeEstimate, mean_exit_time
+from sdesim.analysis.exit_times.planning import Plan, plan
+from sdesim.analysis.exit_times.rate import ExitRate, exit_rate
+from sdesim.analysis.exit_times.restricted import RestrictedMean, restricted_mean
+from sdesim.analysis.exit_times.scaling import ScalingExponent, scaling_exponent
+from sdesim.analysis.exit_times.side import ExitSide, exit_side
+from sdesim.analysis.exit_times.survival import survival
 
 __all__ = [
     "ExitLocation",

@@ -1,27 +1,27 @@
 """What theory says about exit times and stationary laws: closed forms, quadrature and transfer operators."""
 from __future__ import annotations
 
-from sdesim.analysis.asymptotic import Asymptotic
-from sdesim.analysis.chain_committor import chain_committor, chain_exit_side
-from sdesim.analysis.chain_exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
-from sdesim.analysis.chain_generator import ChainGenerator, chain_generator
-from sdesim.analysis.chain_stationary import StationaryLaw, chain_stationary_law
-from sdesim.analysis.diffusion_exit import exit_time_variance, mean_exit_time
-from sdesim.analysis.diffusion_law import ExitLaw, exit_law
-from sdesim.analysis.diffusion_side import exit_side
+from sdesim.analysis.diffusion.exit import exit_time_variance, mean_exit_time
+from sdesim.analysis.diffusion.law import ExitLaw, exit_law
+from sdesim.analysis.diffusion.side import exit_side
 from sdesim.analysis.estimate import Reference
-from sdesim.analysis.eyring_kramers import eyring_kramers, kramers_generator
-from sdesim.analysis.plane_exit import (
+from sdesim.analysis.limits.asymptotic import Asymptotic
+from sdesim.analysis.limits.eyring_kramers import eyring_kramers, kramers_generator
+from sdesim.analysis.limits.sgd_escape import sgd_escape_time
+from sdesim.analysis.limits.stable_exit import stable_exit_time, stable_interval_exit_time, stable_jump_rate
+from sdesim.analysis.limits.stable_small_noise import small_noise_stable_exit_time
+from sdesim.analysis.limits.truncated_hierarchy import TruncatedHierarchy, truncated_hierarchy
+from sdesim.analysis.plane.exit import (
     PlaneQuasiStationaryLaw,
     plane_committor,
     plane_exit_time,
     plane_quasi_stationary_law,
 )
-from sdesim.analysis.plane_law import PlaneStationaryLaw, plane_stationary_law
-from sdesim.analysis.sgd_escape import sgd_escape_time
-from sdesim.analysis.stable_exit import stable_exit_time, stable_interval_exit_time, stable_jump_rate
-from sdesim.analysis.stable_small_noise import small_noise_stable_exit_time
-from sdesim.analysis.truncated_hierarchy import TruncatedHierarchy, truncated_hierarchy
+from sdesim.analysis.plane.law import PlaneStationaryLaw, plane_stationary_law
+from sdesim.analysis.recursion.committor import chain_committor, chain_exit_side
+from sdesim.analysis.recursion.exit import ChainExitTime, QuasiStationaryLaw, chain_exit_time
+from sdesim.analysis.recursion.generator import ChainGenerator, chain_generator
+from sdesim.analysis.recursion.stationary import StationaryLaw, chain_stationary_law
 
 __all__ = [
     "Asymptotic",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdesim.analysis.asymptotic import Asymptotic
 from sdesim.analysis.chain import WellChain
 from sdesim.analysis.estimate import Estimate
-from sdesim.analysis.well_chain import AXES, reducible
+from sdesim.analysis.limits.asymptotic import Asymptotic
+from sdesim.analysis.wells.chain import AXES, reducible
 from sdesim.plot.canvas import canvas
 
 if TYPE_CHECKING:

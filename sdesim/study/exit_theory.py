@@ -132,8 +132,8 @@ def _descends(sde: Any, landscape: Any) -> bool:
 def _getoor(sde: Any, x0: np.ndarray, region: Any) -> Any:
     """Getoor's formula where it holds: no drift, one constant diffusion, isotropic noise, a ball."""
     from sdesim.analysis.estimate import Reference
+    from sdesim.analysis.limits.stable_exit import stable_exit_time
     from sdesim.analysis.region_ends import region_ends
-    from sdesim.analysis.stable_exit import stable_exit_time
 
     if sde.dim == 1:
         low, high = region_ends(region)

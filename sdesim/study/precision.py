@@ -62,7 +62,7 @@ def run_to_precision(
         would be needed: it says how many.
     """
     from sdesim.analysis import exits
-    from sdesim.analysis.exit_planning import relative_half_width
+    from sdesim.analysis.exit_times.planning import relative_half_width
     from sdesim.engine.results import concat, status_counts
     from sdesim.engine.run import run
 

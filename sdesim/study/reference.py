@@ -76,7 +76,7 @@ def occupancy(dynamics: Any, landscape: Any, vary: Mapping[str, Any] | None = No
 def _with_exit_times(
     ds: xr.Dataset, dynamics: Any, x0: Any, seen: Any, vary: Mapping[str, Any]
 ) -> xr.Dataset:
-    from sdesim.analysis.asymptotic import Asymptotic
+    from sdesim.analysis.limits.asymptotic import Asymptotic
     from sdesim.dynamics.parameters import resolve
     from sdesim.engine.trace import all_parameters, bind
 

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from sdesim.analysis.exit_sample import Sample
+from sdesim.analysis.exit_times.sample import Sample
 from tests.chance import ALARM
 
 EXITED, CENSORED, DIVERGED, INTERRUPTED = 1, 2, 3, 4

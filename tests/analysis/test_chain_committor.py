@@ -8,9 +8,9 @@ from scipy.special import erfc
 from scipy.stats import norm
 
 import sdesim as sd
-from sdesim.analysis.chain_committor import chain_committor, chain_exit_side
-from sdesim.analysis.chain_exit import chain_exit_time
-from sdesim.analysis.chain_factors import PositiveFactors
+from sdesim.analysis.recursion.committor import chain_committor, chain_exit_side
+from sdesim.analysis.recursion.exit import chain_exit_time
+from sdesim.analysis.recursion.factors import PositiveFactors
 from sdesim.problems.laws import Gaussian, Pareto, Stable, Uniform
 from tests.analysis.test_chain_exit_time import Recursion
 from tests.chance import has_share

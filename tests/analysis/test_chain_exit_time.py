@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdesim.analysis.chain_exit import chain_exit_time
-from sdesim.analysis.chain_stationary import chain_stationary_law
+from sdesim.analysis.recursion.exit import chain_exit_time
+from sdesim.analysis.recursion.stationary import chain_stationary_law
 from sdesim.core.ops import NUMPY
 from sdesim.dynamics.integrators import EulerMaruyama
 from sdesim.dynamics.sde import SDE
@@ -230,7 +230,7 @@ def test_mean_of_an_exponential_over_one_step_matches_quadrature(law):
     """A row of the operator integrates against the law: compared with quadrature of the density."""
     from scipy.integrate import quad
 
-    from sdesim.analysis.chain_kernel import ChainKernel
+    from sdesim.analysis.recursion.kernel import ChainKernel
 
     kernel = ChainKernel(Recursion(lambda x: 0.5 * x, 0.3, law))
     nodes = np.linspace(-1, 1, 41)

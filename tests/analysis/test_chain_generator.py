@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import norm
 
 import sdesim as sd
-from sdesim.analysis.chain_generator import chain_generator
-from sdesim.analysis.chain_stationary import chain_stationary_law
+from sdesim.analysis.recursion.generator import chain_generator
+from sdesim.analysis.recursion.stationary import chain_stationary_law
 from sdesim.problems.laws import Gaussian, Pareto
 from tests.analysis.test_chain_exit_time import Recursion, paper
 from tests.chance import has_mean

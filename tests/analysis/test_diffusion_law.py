@@ -7,7 +7,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.special import erf, ndtr
 
 from sdesim.analysis import theory
-from sdesim.analysis.bidiagonal import bidiagonal_svd
+from sdesim.analysis.diffusion.bidiagonal import bidiagonal_svd
 from sdesim.dynamics.sde import SDE
 from sdesim.observe.regions import Ball, Interval
 from sdesim.problems.laws import Stable

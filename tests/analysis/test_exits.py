@@ -4,9 +4,9 @@ import pytest
 import xarray as xr
 
 from sdesim.analysis import exits
-from sdesim.analysis.exit_mean import mean_of_sample
-from sdesim.analysis.exit_sample import over_cells
-from sdesim.analysis.exit_trend import laplace
+from sdesim.analysis.exit_times.mean import mean_of_sample
+from sdesim.analysis.exit_times.sample import over_cells
+from sdesim.analysis.exit_times.trend import laplace
 from tests.analysis.exit_data import CENSORED, DIVERGED, EXITED, INTERRUPTED, censored, dataset
 
 

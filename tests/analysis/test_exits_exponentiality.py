@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from sdesim.analysis import exits
-from sdesim.analysis.exit_exponentiality import _of_sample, anderson_darling, anderson_darling_tail, within_steps
-from sdesim.analysis.exit_trend import places
+from sdesim.analysis.exit_times.exponentiality import _of_sample, anderson_darling, anderson_darling_tail, within_steps
+from sdesim.analysis.exit_times.trend import places
 from tests.analysis.exit_data import censored, dataset
 from tests.chance import follows, has_mean, has_share
 

@@ -5,7 +5,7 @@ import pytest
 
 import sdesim as sd
 from sdesim.analysis import exits
-from sdesim.analysis.exit_planning import exits_for, relative_half_width
+from sdesim.analysis.exit_times.planning import exits_for, relative_half_width
 from tests.analysis.exit_data import dataset
 
 

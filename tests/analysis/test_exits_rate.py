@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from sdesim.analysis import exits
-from sdesim.analysis.exit_rate import exponential_rate
+from sdesim.analysis.exit_times.rate import exponential_rate
 from tests.analysis.exit_data import censored, covers, dataset, hits
 from tests.chance import ALARM, has_share
 

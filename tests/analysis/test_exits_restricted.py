@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 
 from sdesim.analysis import exits
-from sdesim.analysis.exit_restricted import _of_sample, area
-from sdesim.analysis.exit_sample import Sample
+from sdesim.analysis.exit_times.restricted import _of_sample, area
+from sdesim.analysis.exit_times.sample import Sample
 from tests.analysis.exit_data import CENSORED, censored, covers, dataset, hits
 from tests.chance import ALARM
 

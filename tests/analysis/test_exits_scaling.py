@@ -7,7 +7,7 @@ import xarray as xr
 
 from sdesim.analysis import exits
 from sdesim.analysis.estimate import Estimate, Reference
-from sdesim.analysis.power_law import power_law
+from sdesim.analysis.exit_times.power_law import power_law
 from tests.analysis.exit_data import covers, dataset
 from tests.chance import ALARM, has_share
 

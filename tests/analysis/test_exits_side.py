@@ -7,9 +7,9 @@ import xarray as xr
 
 import sdesim as sd
 from sdesim.analysis import exits
-from sdesim.analysis.exit_location import _of_cell
-from sdesim.analysis.exit_sample import Sample
-from sdesim.analysis.exit_side import _of_sample
+from sdesim.analysis.exit_times.location import _of_cell
+from sdesim.analysis.exit_times.sample import Sample
+from sdesim.analysis.exit_times.side import _of_sample
 from tests.analysis.exit_data import covers, dataset, hits
 from tests.chance import ALARM
 

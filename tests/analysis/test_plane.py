@@ -6,13 +6,13 @@ from scipy.integrate import quad
 
 import sdesim as sd
 from sdesim.analysis import theory
-from sdesim.analysis.plane_exit import (
+from sdesim.analysis.plane.exit import (
     extrapolated,
     plane_committor,
     plane_exit_time,
     plane_quasi_stationary_law,
 )
-from sdesim.analysis.plane_law import plane_stationary_law
+from sdesim.analysis.plane.law import plane_stationary_law
 from tests.chance import has_mean
 
 BROWNIAN = sd.SDE([0, 0], 0.8, variables=["x", "y"])

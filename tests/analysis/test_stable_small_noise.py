@@ -7,7 +7,7 @@ from scipy.integrate import quad
 
 import sdesim as sd
 from sdesim.analysis import theory
-from sdesim.analysis.stable_small_noise import _mean_reach
+from sdesim.analysis.limits.stable_small_noise import _mean_reach
 from sdesim.problems.landscape import Landscape
 from sdesim.problems.laws import Gaussian, Stable
 from tests.chance import has_mean

@@ -6,21 +6,21 @@ import pytest
 import scipy.linalg
 
 import sdesim as sd
-from sdesim.analysis import well_matrix
+from sdesim.analysis.wells import matrix
 from tests.analysis.jump_process import THREE, simulate
 
 
 def generators(m, n=4, seed=0):
     """Random generators whose rates span four orders."""
     rng = np.random.default_rng(seed)
-    return well_matrix.with_diagonal(rng.exponential(size=(n, m, m)) * 10 ** rng.uniform(-2, 2, (n, m, m)))
+    return matrix.with_diagonal(rng.exponential(size=(n, m, m)) * 10 ** rng.uniform(-2, 2, (n, m, m)))
 
 
 @pytest.mark.parametrize("m", [2, 3, 5])
 def test_functions_of_a_generator_are_those_of_deeptime_for_the_chain_in_small_steps(m):
     many = generators(m)
-    laws, times = well_matrix.stationary(many), well_matrix.first_passage(many)
-    halfway = well_matrix.committor(many, [0], [1])
+    laws, times = matrix.stationary(many), matrix.first_passage(many)
+    halfway = matrix.committor(many, [0], [1])
     for q, law, time, way in zip(many, laws, times, halfway, strict=True):
         dt = 0.5 / np.abs(q).max()
         step = np.eye(m) + q * dt  # the same stationary law, committors and mean times as the chain in continuous time
@@ -33,30 +33,30 @@ def test_functions_of_a_generator_are_those_of_deeptime_for_the_chain_in_small_s
 def test_relaxation_times_and_transition_matrices_are_those_of_scipy():
     q = generators(4, seed=1)
     slow = np.sort(-1 / np.sort(scipy.linalg.eigvals(q[0]).real)[:-1])[::-1]
-    np.testing.assert_allclose(well_matrix.relaxation(q)[0], slow, rtol=1e-10)
-    np.testing.assert_allclose(well_matrix.propagator(q, 0.3)[2], scipy.linalg.expm(0.3 * q[2]), atol=1e-13)
+    np.testing.assert_allclose(matrix.relaxation(q)[0], slow, rtol=1e-10)
+    np.testing.assert_allclose(matrix.propagator(q, 0.3)[2], scipy.linalg.expm(0.3 * q[2]), atol=1e-13)
 
 
 def test_shares_of_a_birth_and_death_chain_are_exact_far_below_rounding():
     up, down = [1e-9, 2e-7, 3e-8, 1e-5], [1.0, 5.0, 0.1, 2.0]
-    q = well_matrix.with_diagonal(np.diag(up, 1) + np.diag(down, -1))
+    q = matrix.with_diagonal(np.diag(up, 1) + np.diag(down, -1))
     law = np.cumprod([1.0, *np.array(up) / np.array(down)])
-    np.testing.assert_allclose(well_matrix.stationary(q), law / law.sum(), rtol=1e-14)
+    np.testing.assert_allclose(matrix.stationary(q), law / law.sum(), rtol=1e-14)
 
 
 def test_the_chain_watched_on_some_wells_keeps_their_shares_and_committors():
     q = generators(5, seed=2)[0]
-    seen = well_matrix.watched(q, [0, 2, 4])
-    law = well_matrix.stationary(q)[[0, 2, 4]]
-    np.testing.assert_allclose(well_matrix.stationary(seen), law / law.sum(), rtol=1e-12)
-    both = well_matrix.committor(q, [0], [4])[2], well_matrix.committor(seen, [0], [2])[1]
+    seen = matrix.watched(q, [0, 2, 4])
+    law = matrix.stationary(q)[[0, 2, 4]]
+    np.testing.assert_allclose(matrix.stationary(seen), law / law.sum(), rtol=1e-12)
+    both = matrix.committor(q, [0], [4])[2], matrix.committor(seen, [0], [2])[1]
     np.testing.assert_allclose(*both, rtol=1e-12)
 
 
 def test_a_well_that_is_not_reached_has_an_infinite_mean_time():
-    q = well_matrix.with_diagonal(np.array([[0, 1, 0], [1, 0, 1.0], [0, 0, 0]]))
-    assert well_matrix.first_passage(q).tolist() == [[0, 1, 3], [np.inf, 0, 2], [np.inf, np.inf, 0]]
-    assert well_matrix.committor(q, [0], [2]).tolist() == [0, 0.5, 1]
+    q = matrix.with_diagonal(np.array([[0, 1, 0], [1, 0, 1.0], [0, 0, 0]]))
+    assert matrix.first_passage(q).tolist() == [[0, 1, 3], [np.inf, 0, 2], [np.inf, np.inf, 0]]
+    assert matrix.committor(q, [0], [2]).tolist() == [0, 0.5, 1]
 
 
 def test_a_known_chain_passes_the_errors_of_its_rates_on():
@@ -73,10 +73,10 @@ def test_a_known_chain_passes_the_errors_of_its_rates_on():
 def test_what_follows_from_an_estimated_chain_has_intervals_and_names():
     chain = sd.chain.generator(simulate(THREE, (8,), 400.0, seed=1))
     for estimate, exact, units in [
-        (chain.stationary(), well_matrix.stationary(THREE), "1"),
-        (chain.mean_first_passage_times(), well_matrix.first_passage(THREE), "time"),
-        (chain.committor([0], [2]), well_matrix.committor(THREE, [0], [2]), "1"),
-        (chain.relaxation_times(), well_matrix.relaxation(THREE), "time"),
+        (chain.stationary(), matrix.stationary(THREE), "1"),
+        (chain.mean_first_passage_times(), matrix.first_passage(THREE), "time"),
+        (chain.committor([0], [2]), matrix.committor(THREE, [0], [2]), "1"),
+        (chain.relaxation_times(), matrix.relaxation(THREE), "time"),
         (chain.transition_matrix(0.7), scipy.linalg.expm(0.7 * THREE), "1"),
         (chain.exit_rates(), -np.diag(THREE), "1/time"),
     ]:
@@ -94,7 +94,7 @@ def test_what_follows_from_an_estimated_chain_has_intervals_and_names():
 def test_a_chain_on_some_wells_has_the_draws_of_the_whole():
     chain = sd.chain.generator(simulate(THREE, (8,), 400.0, seed=1))
     part = chain.watched_on([0, 2])
-    np.testing.assert_allclose(part.matrix, well_matrix.watched(np.asarray(chain.matrix), [0, 2]))
+    np.testing.assert_allclose(part.matrix, matrix.watched(np.asarray(chain.matrix), [0, 2]))
     assert (part.rates.low <= part.matrix).all()
     assert (part.matrix <= part.rates.high).all()
     assert chain.only([1, 2]).stationary().value.sum() == pytest.approx(1.0)

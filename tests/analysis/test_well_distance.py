@@ -5,11 +5,11 @@ import pytest
 import scipy.linalg
 
 import sdesim as sd
-from sdesim.analysis import well_matrix
+from sdesim.analysis.wells import matrix
 from tests.analysis.jump_process import THREE, simulate
 from tests.chance import has_share
 
-OTHER = well_matrix.with_diagonal(THREE * np.array([[1, 1.5, 1], [1, 1, 1], [1, 1, 0.8]]))
+OTHER = matrix.with_diagonal(THREE * np.array([[1, 1.5, 1], [1, 1, 1], [1, 1, 0.8]]))
 
 
 def exact(a, b, lag):
@@ -28,7 +28,7 @@ def test_the_distance_of_known_chains_is_the_largest_total_variation():
 
 def test_the_default_lag_is_the_longest_relaxation_time_of_the_second():
     d = sd.chain.distance(sd.chain.known(THREE), sd.chain.known(OTHER))
-    assert d.lag == pytest.approx(well_matrix.relaxation(OTHER)[0])
+    assert d.lag == pytest.approx(matrix.relaxation(OTHER)[0])
 
 
 def test_scaled_chains_of_different_speed_are_the_same():

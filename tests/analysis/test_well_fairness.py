@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 import sdesim as sd
-from sdesim.analysis.well_holding import weibull_shape
-from sdesim.analysis.well_sojourns import counted, cut, pairs, sojourns
+from sdesim.analysis.wells.holding import weibull_shape
+from sdesim.analysis.wells.sojourns import counted, cut, pairs, sojourns
 from tests.analysis.jump_process import THREE, gamma, simulate
 from tests.chance import has_share
 

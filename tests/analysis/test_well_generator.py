@@ -7,8 +7,8 @@ import scipy.stats
 import xarray as xr
 
 import sdesim as sd
-from sdesim.analysis import well_matrix
-from sdesim.analysis.well_sojourns import pairs, sojourns
+from sdesim.analysis.wells import matrix
+from sdesim.analysis.wells.sojourns import pairs, sojourns
 from tests.analysis.jump_process import THREE, exponential, gamma, simulate
 from tests.chance import ALARM, has_share
 
@@ -37,11 +37,11 @@ def test_intervals_cover_the_rates_of_a_known_chain_at_their_level(many):
 
 def test_intervals_of_what_follows_cover_at_their_level(many):
     chain = sd.chain.generator(many, level=0.9)
-    assert has_share(covered(chain.stationary(), well_matrix.stationary(THREE))[:, 1], 0.9)
-    times = covered(chain.mean_first_passage_times(), well_matrix.first_passage(THREE))
+    assert has_share(covered(chain.stationary(), matrix.stationary(THREE))[:, 1], 0.9)
+    times = covered(chain.mean_first_passage_times(), matrix.first_passage(THREE))
     assert has_share(times[:, 0, 1], 0.9)
-    assert has_share(covered(chain.relaxation_times(), well_matrix.relaxation(THREE))[:, 0], 0.9)
-    assert has_share(covered(chain.committor([0], [2]), well_matrix.committor(THREE, [0], [2]))[:, 1], 0.9)
+    assert has_share(covered(chain.relaxation_times(), matrix.relaxation(THREE))[:, 0], 0.9)
+    assert has_share(covered(chain.committor([0], [2]), matrix.committor(THREE, [0], [2]))[:, 1], 0.9)
 
 
 def test_poisson_intervals_do_not_cover_where_holding_times_are_not_exponential():
@@ -82,14 +82,14 @@ def test_rates_of_few_passages_are_covered_at_least_at_their_level():
 
 def test_what_was_never_seen_has_poissons_upper_bound_and_does_not_spoil_the_rest():
     up = np.diag(np.ones(5), 1) + np.diag(np.ones(5), -1)
-    exact = well_matrix.with_diagonal(up)
+    exact = matrix.with_diagonal(up)
     ds = simulate(exact, (60, 10), 300.0, seed=8)
     free, known = sd.chain.generator(ds, level=0.9), sd.chain.generator(ds, level=0.9, allowed="neighbours")
     exposure = free.exposure.isel(cell0=0, well=0).item()
     assert free.rates.high[0, 0, 4].item() == pytest.approx(scipy.stats.chi2.isf(0.05, 2) / 2 / exposure)
     assert free.matrix[0, 0, 4] == 0
     assert (known.rates.high[:, 0, 4] == 0).all()
-    times = well_matrix.first_passage(exact)
+    times = matrix.first_passage(exact)
     assert has_share(covered(known.mean_first_passage_times(), times)[:, 0, 5], 0.9)
     assert has_share(covered(free.mean_first_passage_times(), times)[:, 0, 1], 0.9)
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.integrate
 
 import sdesim as sd
-from sdesim.analysis.chain_kernel import ChainKernel
-from sdesim.analysis.well_jumps import jump_rates
+from sdesim.analysis.recursion.kernel import ChainKernel
+from sdesim.analysis.wells.jumps import jump_rates
 from tests.problems.named import TRUNCATED_SGD
 
 SHARP_AND_WIDE = sd.Landscape(TRUNCATED_SGD, domain=(-1.6, 1.6))

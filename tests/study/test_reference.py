@@ -6,7 +6,7 @@ import pytest
 
 import sdesim as sd
 from sdesim.analysis import theory
-from sdesim.analysis.asymptotic import Asymptotic
+from sdesim.analysis.limits.asymptotic import Asymptotic
 from sdesim.engine import results
 from sdesim.observe.basin import Basin
 from sdesim.problems.landscape import Landscape

@@ -1,0 +1,1 @@
+"""Diffusions on the line: quadrature and eigen-expansions."""

@@ -1,0 +1,1 @@
+"""Estimates of exit times, sides and places from datasets."""

@@ -1,0 +1,1 @@
+"""Leading orders of weak noise and rare jumps."""

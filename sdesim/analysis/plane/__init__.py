@@ -1,0 +1,1 @@
+"""Diffusions in the plane: finite volumes."""

@@ -1,0 +1,1 @@
+"""Transfer operators of recursions on the line."""
