@@ -124,4 +124,4 @@ def test_few_exits_give_no_p_value():
     found = exits.exponentiality(dataset(np.arange(1.0, 10.0)))
     assert np.isnan(found.p_value) and "9 exits are too few" in found.warning
     none = exits.exponentiality(dataset(np.full(20, 9.0), 1.0))
-    assert np.isnan(none.p_value) and "splitting" in none.warning
+    assert np.isnan(none.p_value) and "rare_exit_time" in none.warning

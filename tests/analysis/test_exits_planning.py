@@ -59,7 +59,7 @@ def test_no_exit_gives_a_lower_bound_in_words_and_no_number():
     found = exits.plan(dataset(np.full(100, 9.0), 1.0), 0.05)
     assert found.n_paths is None and found.reached == np.inf
     assert found.least_paths == int(np.ceil(exits_for(0.05, 0.95) * 100 / -np.log(0.05)))
-    assert "saw no exit" in str(found) and "more than" in str(found) and "splitting" in str(found)
+    assert "saw no exit" in str(found) and "more than" in str(found) and "rare_exit_time" in str(found)
 
 
 def test_a_pilot_that_is_enough_says_so():

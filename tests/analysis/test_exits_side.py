@@ -143,7 +143,7 @@ def test_no_exit_and_few_exits():
     side, place = exits.exit_side(none, between=0.0), exits.exit_location(none)
     assert np.all(np.isnan(side.value)) and np.all(side.low == 0) and np.all(side.high == 1)
     assert np.isnan(place.mean.value) and place.mean.high == np.inf and np.all(place.quantiles.low == -np.inf)
-    assert "splitting" in side.warning and "splitting" in place.warning
+    assert "rare_exit_time" in side.warning and "rare_exit_time" in place.warning
     few = exits.exit_location(dataset(np.ones(4), exit_state=("path", np.arange(4.0))))
     assert few.mean.value == 1.5 and few.mean.high == np.inf and "too few" in few.warning
     assert few.covariance.value == pytest.approx(np.var(np.arange(4.0), ddof=1))
