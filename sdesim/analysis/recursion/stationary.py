@@ -20,6 +20,8 @@ from sdesim.analysis.recursion.span import bounded_span
 
 # Masses smaller than this are held to this absolute accuracy.
 SMALLEST = 1e-4
+# Reciprocal condition below which 1 - P has, to rounding, more than one stationary law.
+SINGULAR = 1e-14
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def chain_stationary_law(
     Raises
     ------
     ValueError
-        If the recursion is not one-dimensional, no bounded domain is given, or an interval is empty.
+        If the recursion is not one-dimensional, no bounded domain is given, an interval is empty, or the chain does not
+        come from every well to every other, so that there is more than one law.
     """
     kernel = ChainKernel(dynamics)
     span, projected = bounded_span(kernel, domain)
@@ -184,13 +187,27 @@ def _adapt(
     return operator, law, corrected, error
 
 
+def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """LU factors; singular, to rounding, where the chain has more than one long run."""
+    from scipy.linalg import lapack
+
+    lu, pivots, _ = lapack.dgetrf(matrix)
+    rcond, _ = lapack.dgecon(lu, np.abs(matrix).sum(axis=0).max())
+    if rcond < SINGULAR:
+        raise ValueError(
+            "the chain does not come from every well to every other (not in 1e13 steps): it has no single stationary "
+            "law; take more noise, or a domain around one well"
+        )
+    return lu, pivots
+
+
 def _solve(operator: ChainOperator, wells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masses of the hats, means of the functions, and the correction of each mean from each cell."""
-    from scipy.linalg import lu_factor, lu_solve
+    from scipy.linalg import lu_solve
 
     n = operator.states.size
     uniform = np.full(n, 1.0 / n)
-    factors = lu_factor(np.eye(n) - operator.matrix + uniform)
+    factors = _factors(np.eye(n) - operator.matrix + uniform)
     law = lu_solve(factors, uniform, trans=1)
     law = law / law.sum()
     centre = float(law @ operator.states)
