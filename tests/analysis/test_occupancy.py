@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+import sdesim as sd
 from sdesim.analysis.occupancy import occupancy
 
 
@@ -71,5 +72,5 @@ def test_dataset_without_wells_is_refused() -> None:
 
 def test_a_chain_with_several_long_runs_has_no_stationary_law():
     f = sd.Landscape("x**2/2 + cos(20*x)/5", domain=(-5, 5))
-    with pytest.raises(ValueError, match="does not come from every well to every other.*take more noise"):
+    with pytest.raises(ValueError, match=r"does not come from every well to every other.*take more noise"):
         sd.theory.chain_stationary_law(sd.SGD(f, 0.01, noise=sd.Uniform(1.0)), domain=(-5, 5), max_nodes=1000)

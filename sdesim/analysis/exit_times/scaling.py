@@ -216,7 +216,7 @@ def _warning(law: PowerLaw, name: str, x: np.ndarray, y: np.ndarray, notes: np.n
     said = []
     if law.n < x.size:
         missing = ", ".join(f"{value:.4g}" for value in x[~np.isfinite(y)])
-        said.append(f"no number at {name} = {missing}, left out (no exit seen there: simulate longer or use rare_exit_time)")
+        said.append(f"no number at {name} = {missing}, left out: no exit seen; run longer or use rare_exit_time")
     if law.n < 2:
         said.append("fewer than two points have a number: no slope")
     if law.drifts:
