@@ -100,6 +100,24 @@ def test_one_big_jump_is_reached_by_revealing_it(monkeypatch: pytest.MonkeyPatch
     assert blind.warning != ""
 
 
+def test_of_several_starts_each_clone_takes_one_at_random() -> None:
+    exact_both = sd.theory.chain_committor(gaussian(SIGMA), np.array([START, -0.5]), NEAR, FAR)
+    found = sd.rare_exit(gaussian(SIGMA), [START, -0.5], NEAR, FAR, n_clones=20, n_runs=3000)
+    assert has_mean(found.runs, exact_both.value.mean(), bias=exact_both.error.max())
+    assert not has_mean(found.runs, exact_both.value[0], bias=exact_both.error.max())
+
+
+def test_copies_go_on_at_the_time_of_their_parents() -> None:
+    swinging = sd.EulerMaruyama(sd.SDE("-(x + 1)*(1 + 2*sin(3*t))", 0.5, variables=["x"]), dt=0.02)
+    near = sd.Interval(high=-1.2)
+    direct = sd.rare_exit(swinging, START, near, FAR, n_clones=20_000, n_runs=20, kill=1, smallest=1.0)
+    hits = (direct.dataset["outcome"] == 1).mean("clone").values
+    split = sd.rare_exit(swinging, START, near, FAR, n_clones=20, n_runs=8000)
+    error = np.hypot(split.runs.std() / np.sqrt(8000), hits.std(ddof=1) / np.sqrt(20))
+    assert error < 0.01 * hits.mean()
+    assert abs(split.value - hits.mean()) < WIDTH * error
+
+
 def test_two_independent_coordinates_exit_as_one_does() -> None:
     p, error = gaussian_exact(SIGMA)
     plane = sd.Landscape("x**4/4 - x**2/2 + y**2/2")
