@@ -27,6 +27,7 @@ SECTIONS = {
     "order": "exit_order",
     "networks": "networks",
     "plane_exit": "plane_exit",
+    "rare_exits": "rare_exits",
     "exit_scaling": "exit_scaling",
 }
 
