@@ -13,7 +13,7 @@ from table import FIGURES, Row
 from well import DT, chain
 
 import sdesim as sd
-from sdesim.engine.levels import REACHED
+from sdesim.engine.rare.levels import REACHED
 
 WELL = sd.Landscape("x**4/4 - x**2/2")
 RIGHT = sd.Interval(low=0.0)

@@ -35,7 +35,7 @@ _WHERE = {
     "Passages": "observe.passages", "Below": "observe.level", "Above": "observe.level",
     "run": "engine.run", "save": "engine.results", "load": "engine.results", "concat": "engine.results",
     "Status": "engine.results",
-    "rare_exit": "study.splitting", "rare_exit_time": "study.splitting_time",
+    "rare_exit": "study.rare.exit", "rare_exit_time": "study.rare.time",
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
     "Claim": "study.model", "Model": "study.model", "occupancy": "analysis.occupancy",
 }  # fmt: skip

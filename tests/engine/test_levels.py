@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdesim.engine.levels import (
+from sdesim.engine.rare.levels import (
     EXTINCT,
     FINISHED,
     GIVEN_UP,

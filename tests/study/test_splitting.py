@@ -94,7 +94,7 @@ def test_one_big_jump_is_reached_by_revealing_it(monkeypatch: pytest.MonkeyPatch
     assert revealed.warning == ""
     few = sd.rare_exit(lomax(0.01), START, NEAR, FAR, n_clones=20, n_runs=2000, seed=2)
     assert has_mean(few.runs, p, bias=error)
-    monkeypatch.setattr("sdesim.study.splitting.reveal_of", lambda dynamics: None)
+    monkeypatch.setattr("sdesim.study.rare.exit.reveal_of", lambda dynamics: None)
     blind = sd.rare_exit(lomax(0.01), START, NEAR, FAR, **options)
     assert blind.runs.std(ddof=1) / p > 5 * spread or np.median(blind.runs) < 0.5 * p
     assert blind.warning != ""

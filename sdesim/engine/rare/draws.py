@@ -9,9 +9,9 @@ import torch
 from sdesim.core import philox
 from sdesim.core.torch_ops import TORCH, turn_words
 from sdesim.engine.draws import Draws, variates
-from sdesim.engine.excursion import Excursion
-from sdesim.engine.levels import HUGE
-from sdesim.engine.reveal import Reveal, landing
+from sdesim.engine.rare.excursion import Excursion
+from sdesim.engine.rare.levels import HUGE
+from sdesim.engine.rare.reveal import Reveal, landing
 
 MIDDLE = -(1 << 63)
 LOW = 0xFFFFFFFF

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sdesim.analysis.estimate import Estimate
-from sdesim.engine.levels import EXTINCT, FINISHED, GIVEN_UP, REACHED, RUNNING
+from sdesim.engine.rare.levels import EXTINCT, FINISHED, GIVEN_UP, REACHED, RUNNING
 
 DISAGREE = 1e-3  # false-alarm rate of the test that runs spread more than they should
 SPREAD = 2.0  # times the variance of an ideal coordinate that a good one stays below

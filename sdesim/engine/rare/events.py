@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from sdesim.engine.kernel_loops import Loops
 from sdesim.engine.kernel_names import indent
-from sdesim.engine.levels import DIVERGED, HUGE, LOST, N_DIVERGED, NEW_STEPS, OLD_STEPS
-from sdesim.engine.reveal import Reveal
+from sdesim.engine.rare.levels import DIVERGED, HUGE, LOST, N_DIVERGED, NEW_STEPS, OLD_STEPS
+from sdesim.engine.rare.reveal import Reveal
 from sdesim.engine.source import LANES
 from sdesim.engine.trace import Program
 

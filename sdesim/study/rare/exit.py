@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from sdesim.core.checks import count, is_number, near, positive
-from sdesim.engine.excursion import Excursion
-from sdesim.engine.levels import DIVERGED, EXTINCT, REACHED, RETURNED, RUNNING, STATUS
 from sdesim.engine.native import default_threads
 from sdesim.engine.progress import progress_bar
-from sdesim.engine.reveal import reveal_of
-from sdesim.engine.splitting import Clones, SplittingPlan, check_memory, new_clones, seen
-from sdesim.study.splitting_coordinate import chosen_coordinate, edge
-from sdesim.study.splitting_data import Store, fingerprint, restore, to_dataset
-from sdesim.study.splitting_estimate import RareExit, rare_exit_estimate
+from sdesim.engine.rare.excursion import Excursion
+from sdesim.engine.rare.levels import DIVERGED, EXTINCT, REACHED, RETURNED, RUNNING, STATUS
+from sdesim.engine.rare.reveal import reveal_of
+from sdesim.engine.rare.runs import Clones, SplittingPlan, check_memory, new_clones, seen
+from sdesim.study.rare.coordinate import chosen_coordinate, edge
+from sdesim.study.rare.data import Store, fingerprint, restore, to_dataset
+from sdesim.study.rare.estimate import RareExit, rare_exit_estimate
 
 ENGINES = ("auto", "native", "tensor")
 SECONDS_BETWEEN_SAVES = 30.0
@@ -60,7 +60,7 @@ def rare_exit(
     probability, for every N, k and coordinate (Bréhier, Gazeau, Goudenège, Lelièvre and Rousset 2016, theorem 3.2);
     its variance is -log(p)/N relative to p² when the coordinate is a function of the committor. Exits are those of the
     chain: only states after whole steps count. Noise with heavy tails is split within its steps as well, see
-    `sdesim.engine.reveal`.
+    `sdesim.engine.rare.reveal`.
 
     Parameters
     ----------
@@ -278,10 +278,10 @@ class Runs:
         self.threads = default_threads() if threads is None else count("threads", threads, least=1)
         self.where: Any = None
         if engine == "tensor":
-            from sdesim.engine import splitting_tensor
+            from sdesim.engine.rare import tensor
 
-            self.where = splitting_tensor.device_for(plan, device, dtype, block, self.threads)
-            self.code, self.height = splitting_tensor.seen(plan, self.where)
+            self.where = tensor.device_for(plan, device, dtype, block, self.threads)
+            self.code, self.height = tensor.seen(plan, self.where)
         else:
             self.code, self.height = seen(plan)
         self.plan = plan = with_starts(plan, self.code, self.height)
@@ -318,9 +318,9 @@ class Runs:
             if not len(rows):
                 return True
             if self.engine == "native":
-                from sdesim.engine import splitting_native
+                from sdesim.engine.rare import native
 
-                return splitting_native.simulate(self.plan, clones, rows, self.threads, stop, report)
-            from sdesim.engine import splitting_tensor
+                return native.simulate(self.plan, clones, rows, self.threads, stop, report)
+            from sdesim.engine.rare import tensor
 
-            return splitting_tensor.simulate(self.plan, clones, rows, self.where, stop, report)
+            return tensor.simulate(self.plan, clones, rows, self.where, stop, report)

@@ -18,13 +18,13 @@ import sympy as sp
 from sdesim.core.ops import SYMBOLIC
 from sdesim.core.printing import cheaper, native_lines
 from sdesim.dynamics.parameters import rebind
-from sdesim.engine import levels
-from sdesim.engine.excursion import Excursion
 from sdesim.engine.kernel_names import indent, used
-from sdesim.engine.levels import HUGE
-from sdesim.engine.reveal import Reveal, landing
+from sdesim.engine.rare import levels
+from sdesim.engine.rare.events import NOISE, SIDE, Branches
+from sdesim.engine.rare.excursion import Excursion
+from sdesim.engine.rare.levels import HUGE
+from sdesim.engine.rare.reveal import Reveal, landing
 from sdesim.engine.source import GROUP, LANES, function_text, helper_texts
-from sdesim.engine.splitting_events import NOISE, SIDE, Branches
 from sdesim.engine.trace import Function, Program, Watch, trace
 
 ARGUMENTS = (

@@ -12,9 +12,9 @@ import numpy as np
 from sdesim.core import philox
 from sdesim.core.ops import NUMPY
 from sdesim.engine.ensemble import FRACTION_OF_MEMORY, available_memory
-from sdesim.engine.levels import HUGE, NUMBERS, REACHED, RETURNED
 from sdesim.engine.native import Progress
-from sdesim.engine.reveal import Reveal
+from sdesim.engine.rare.levels import HUGE, NUMBERS, REACHED, RETURNED
+from sdesim.engine.rare.reveal import Reveal
 
 Stop = Callable[[], bool]
 Report = Callable[[Progress], None]

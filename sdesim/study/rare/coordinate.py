@@ -10,7 +10,7 @@ import numpy as np
 from sdesim.core.checks import near
 from sdesim.core.formula import expression
 from sdesim.core.ops import NUMPY
-from sdesim.engine.excursion import FormulaCoordinate, MarginCoordinate, TensorCoordinate
+from sdesim.engine.rare.excursion import FormulaCoordinate, MarginCoordinate, TensorCoordinate
 
 
 def chosen_coordinate(dynamics: Any, region: Any, given: Any, *, outside: bool) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sdesim.engine import levels
 from sdesim.engine.dataset import git_commit, versions
-from sdesim.engine.levels import LEVELS, LOST, N_CUT, N_DIVERGED, NEW_STEPS, OLD_STEPS, STATUS
+from sdesim.engine.rare import levels
+from sdesim.engine.rare.levels import LEVELS, LOST, N_CUT, N_DIVERGED, NEW_STEPS, OLD_STEPS, STATUS
+from sdesim.engine.rare.runs import Clones, SplittingPlan
 from sdesim.engine.results import SCHEMA_VERSION, load, save
-from sdesim.engine.splitting import Clones, SplittingPlan
-from sdesim.study.splitting_estimate import run_values
+from sdesim.study.rare.estimate import run_values
 
 RUN_STATUS = ("running", "finished", "extinct", "given_up")
 OUTCOMES = ("none", "reached", "returned", "diverged", "cut")

@@ -15,7 +15,9 @@ from sdesim.core.philox import MASK
 from sdesim.core.torch_ops import TORCH
 from sdesim.engine import tensor
 from sdesim.engine.draws import Draws
-from sdesim.engine.levels import (
+from sdesim.engine.native import Progress
+from sdesim.engine.rare.draws import Between, KnownDraws
+from sdesim.engine.rare.levels import (
     CUT,
     DIVERGED,
     HUGE,
@@ -31,9 +33,7 @@ from sdesim.engine.levels import (
     branch_ended,
     next_slot,
 )
-from sdesim.engine.native import Progress
-from sdesim.engine.splitting import Clones, Report, SplittingPlan, Stop
-from sdesim.engine.splitting_draws import Between, KnownDraws
+from sdesim.engine.rare.runs import Clones, Report, SplittingPlan, Stop
 from sdesim.engine.tensor import LANES, Device, Interrupt, all_positive
 
 SMALL = 16_384  # lanes below which threads cost more than they save

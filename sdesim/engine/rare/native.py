@@ -13,12 +13,12 @@ import numpy as np
 from sdesim.core.philox import MASK
 from sdesim.dynamics.parameters import parameters, structure
 from sdesim.engine.cache import load_kernel
-from sdesim.engine.levels import NEW_STEPS, OLD_STEPS, RUNNING, STATUS
 from sdesim.engine.native import FIRST_ROUNDS, MOST_ROUNDS, SECONDS_PER_CALL, Progress, pool
+from sdesim.engine.rare.events import Branches
+from sdesim.engine.rare.levels import NEW_STEPS, OLD_STEPS, RUNNING, STATUS
+from sdesim.engine.rare.runs import Clones, Report, SplittingPlan, Stop
+from sdesim.engine.rare.source import splitting_program, splitting_source
 from sdesim.engine.source import LANES
-from sdesim.engine.splitting import Clones, Report, SplittingPlan, Stop
-from sdesim.engine.splitting_events import Branches
-from sdesim.engine.splitting_source import splitting_program, splitting_source
 from sdesim.engine.trace import Program
 
 BRANCHES = 4 * LANES  # of all slots of a thread at one level, so that the lanes stay full

@@ -10,11 +10,11 @@ import numpy as np
 
 from sdesim.analysis.estimate import Estimate
 from sdesim.core.checks import count
-from sdesim.engine.levels import REACHED, RETURNED
-from sdesim.engine.splitting import Clones
-from sdesim.study.splitting import Runs, make_plan, refuse_coordinate_at_rest, seconds
-from sdesim.study.splitting_data import Store, to_dataset
-from sdesim.study.splitting_estimate import RareExit, rare_exit_estimate
+from sdesim.engine.rare.levels import REACHED, RETURNED
+from sdesim.engine.rare.runs import Clones
+from sdesim.study.rare.data import Store, to_dataset
+from sdesim.study.rare.estimate import RareExit, rare_exit_estimate
+from sdesim.study.rare.exit import Runs, make_plan, refuse_coordinate_at_rest, seconds
 
 RARE = 0.01  # probability of a loop above which direct simulation is the better way
 

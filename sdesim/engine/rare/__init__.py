@@ -1,0 +1,1 @@
+"""Adaptive multilevel splitting: excursions, levels, and the two engines that run the clones."""

@@ -1,0 +1,1 @@
+"""Rare exits: their probabilities and mean times by splitting."""
