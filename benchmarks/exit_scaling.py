@@ -117,6 +117,7 @@ def _finish(figure: Any, axes: Any) -> None:
     axes[1].set(xscale="log", xlabel="learning rate η", ylabel="d log steps / d log η", title="local slopes")
     axes[1].plot([], [], "k-", linewidth=1, label="operator")
     axes[1].plot([], [], "k:", linewidth=1, label="limit η → 0")
+    axes[1].set_ylim(-1.7, -0.98)
     for ax in axes:
         ax.set_xticks(LIMIT, [f"{lr:g}" for lr in LIMIT])
         ax.minorticks_off()
