@@ -44,8 +44,8 @@ class Row:
         if self.bar is None:
             return None
         if self.ratio is not None:
-            return self.ratio >= self.bar
-        return self.ours >= self.bar if self.least else self.ours <= self.bar
+            return bool(self.ratio >= self.bar)
+        return bool(self.ours >= self.bar if self.least else self.ours <= self.bar)
 
 
 def load() -> dict[str, Any]:
@@ -65,8 +65,13 @@ def store(
         "rows": [{**asdict(r), "ratio": r.ratio, "met": r.met} for r in rows],
         "detail": detail,
     }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(results, indent=1, default=_plain) + "\n", encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A number or list for one of NumPy's."""
+    return value.tolist()
 
 
 def page(results: dict[str, Any]) -> str:
