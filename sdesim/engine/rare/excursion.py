@@ -33,6 +33,9 @@ class FormulaCoordinate:
     structure = ("variables",)
     formulas = True
 
+    def __str__(self) -> str:
+        return str(self.expr)
+
     def __call__(self, ops: Ops, x: Any) -> Any:
         """The coordinate of the states x, (..., d)."""
         function = ops_function([self.expr], [*self.variables, *self.params])
@@ -50,6 +53,9 @@ class MarginCoordinate:
     region: Any
     outside: bool
     structure = ("outside",)
+
+    def __str__(self) -> str:
+        return f"distance {'beyond' if self.outside else 'into'} {self.region}"
 
     @property
     def formulas(self) -> bool:
@@ -69,6 +75,9 @@ class TensorCoordinate:
     function: Any
     formulas = False
     structure = ("function",)
+
+    def __str__(self) -> str:
+        return getattr(self.function, "__qualname__", repr(self.function))
 
     def __call__(self, ops: Ops, x: Any) -> Any:
         """The coordinate of the states x."""

@@ -245,7 +245,7 @@ def refuse_coordinate_at_rest(plan: SplittingPlan, clones: Clones) -> None:
     """Raise if the coordinate of no clone of any run ever rose above its value at the start."""
     if (clones.numbers[:, STATUS] == EXTINCT).all() and (clones.tops <= clones.start_top).all():
         raise ValueError(
-            f"the coordinate {plan.excursion.coordinate!r} never rose above its value at x0 in "
+            f"the coordinate {plan.excursion.coordinate} never rose above its value at x0 in "
             f"{plan.n_runs * plan.n_clones} excursions: it must grow on the way to B (is its sign wrong?)"
         )
 
