@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -98,20 +99,9 @@ def simulate(
         report(progress)
         return stop()
 
-    futures = [pool(threads).submit(w.work) for w in workers]
-    try:
-        while True:
-            _, waiting = wait(futures, timeout=0.1)
-            if not waiting or ask():
-                break
-    except KeyboardInterrupt:
-        halt.set()
-        wait(futures)
+    if not work_until(workers, threads, halt, ask):
         _collect(workers, ensemble)
         return False
-    halt.set()
-    for future in futures:
-        future.result()
     finished = queue.empty and all(w.counters[0] == 0 and w.cursor[0] >= w.cursor[1] for w in workers)
     ask()
     _collect(workers, ensemble)
@@ -141,6 +131,24 @@ def _lane_rows(program: Program, varied: list[bool], plan: Plan) -> tuple[int, i
     ints = 4 + (plan.watch.record is not None) + (plan.watch.moments is not None) + (program.wells > 0)
     return program.dim + sum(varied), ints
 
+
+
+def work_until(workers: Sequence[Any], threads: int, halt: threading.Event, ask: Callable[[], bool]) -> bool:
+    """Let the workers work until they are done or `ask`, called ten times a second, says stop; False after Ctrl-C."""
+    futures = [pool(threads).submit(w.work) for w in workers]
+    try:
+        while True:
+            _, waiting = wait(futures, timeout=0.1)
+            if not waiting or ask():
+                break
+    except KeyboardInterrupt:
+        halt.set()
+        wait(futures)
+        return False
+    halt.set()
+    for future in futures:
+        future.result()
+    return True
 
 class _Worker:
     """Lanes of one thread, which persist between calls of the kernel."""

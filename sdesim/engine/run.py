@@ -172,7 +172,7 @@ def _prepared(
         return lambda e, todo, stop, report: reference.simulate(plan, e, stop, report), bridge, {}
     from sdesim.engine import tensor
 
-    where = tensor.device_for(plan, device, dtype, block, threads)
+    where = tensor.device_for(plan.dynamics, device, dtype, block, threads)
 
     def tensor_move(e: Ensemble, todo: Any, stop: Any, report: Any) -> bool:
         return tensor.simulate(plan, e, todo, where, stop, report)

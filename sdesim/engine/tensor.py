@@ -53,7 +53,7 @@ class Device:
         return {"device": name, "dtype": str(self.dtype).removeprefix("torch."), "block": self.block}
 
 
-def device_for(plan: Plan, device: str | None, dtype: str | None, block: int | None, threads: int) -> Device:
+def device_for(dynamics: Any, device: str | None, dtype: str | None, block: int | None, threads: int) -> Device:
     """The device of a run, checked.
 
     Raises
@@ -61,7 +61,7 @@ def device_for(plan: Plan, device: str | None, dtype: str | None, block: int | N
     ValueError
         For a device that is not there, or a type that is none of DTYPES.
     """
-    own = getattr(plan.dynamics, "objective", None)
+    own = getattr(dynamics, "objective", None)
     place = torch.device("cpu") if own is None else own.device
     if device is not None:
         place = present(device)

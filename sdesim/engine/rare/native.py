@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from sdesim.core.philox import MASK
 from sdesim.dynamics.parameters import parameters, structure
 from sdesim.engine.cache import load_kernel
-from sdesim.engine.native import FIRST_ROUNDS, MOST_ROUNDS, SECONDS_PER_CALL, Progress, pool
+from sdesim.engine.native import FIRST_ROUNDS, MOST_ROUNDS, SECONDS_PER_CALL, Progress, work_until
 from sdesim.engine.rare.events import Branches
 from sdesim.engine.rare.levels import NEW_STEPS, OLD_STEPS, RUNNING, STATUS
 from sdesim.engine.rare.runs import Clones, Report, SplittingPlan, Stop
@@ -45,19 +44,8 @@ def simulate(plan: SplittingPlan, clones: Clones, rows: np.ndarray, threads: int
         report(progress)
         return stop()
 
-    futures = [pool(threads).submit(w.work) for w in workers]
-    try:
-        while True:
-            _, waiting = wait(futures, timeout=0.1)
-            if not waiting or ask():
-                break
-    except KeyboardInterrupt:
-        halt.set()
-        wait(futures)
+    if not work_until(workers, threads, halt, ask):
         return False
-    halt.set()
-    for future in futures:
-        future.result()
     ask()
     return bool((clones.numbers[rows, STATUS] != RUNNING).all())
 

@@ -55,7 +55,7 @@ def device_for(plan: SplittingPlan, device: str | None, dtype: str | None, block
             "a batch of reshuffled epochs depends on the batches before it, which a copy of a path does not share: "
             "use sampling='replacement' or 'fresh'"
         )
-    return tensor.device_for(plan, device, dtype, block, threads)  # type: ignore[arg-type]
+    return tensor.device_for(plan.dynamics, device, dtype, block, threads)
 
 
 def seen(plan: SplittingPlan, where: Device) -> tuple[np.ndarray, np.ndarray]:
