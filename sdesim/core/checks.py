@@ -62,3 +62,10 @@ def count(name: str, value: object, *, least: int = 0) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def whole(name: str, value: object, *, least: int = 0) -> int:
+    """A number that is an integer ≥ `least`, 32.0 (as a grid of values holds it) as 32; or one clear error."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return count(name, value, least=least)

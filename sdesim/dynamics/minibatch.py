@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdesim.core.checks import count, positive
+from sdesim.core.checks import positive, whole
 from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import batches, check_sampling
 from sdesim.problems.laws import Law
@@ -43,7 +43,7 @@ class MinibatchSGD:
     label_noise: Any = 0.0
     weight_decay: Any = 0.0
 
-    structure = ("objective", "batch_size", "sampling")
+    structure = ("objective", "sampling")
     formulas = False
     continuous = False
 
@@ -126,14 +126,15 @@ class Momentum(MinibatchSGD):
 
 
 def check_minibatch(dynamics: Any) -> None:
-    """Refuse arguments that no step could use."""
+    """Refuse arguments that no step could use; a batch size of 32.0, from a grid of values, is one of 32."""
     if not isinstance(dynamics.objective, Objective):
         raise TypeError(
             f"minibatch SGD runs on an Objective, got {type(dynamics.objective).__name__}: "
             "write network(module, loss, data), or SGD(landscape, lr, noise=law) for a landscape"
         )
     positive("lr", dynamics.lr)
-    check_sampling(dynamics.sampling, dynamics.objective.n_examples, count("batch_size", dynamics.batch_size, least=1))
+    object.__setattr__(dynamics, "batch_size", whole("batch_size", dynamics.batch_size, least=1))
+    check_sampling(dynamics.sampling, dynamics.objective.n_examples, dynamics.batch_size)
     for name in ("label_noise", "weight_decay"):
         value = getattr(dynamics, name)
         if not (math.isfinite(value) and value >= 0):

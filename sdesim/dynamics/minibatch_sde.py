@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from sdesim.core.checks import count, near, positive
+from sdesim.core.checks import near, positive, whole
 from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import check_sampling
 from sdesim.problems.laws import Gaussian, Law, Stable
@@ -43,7 +43,7 @@ class MinibatchSDE:
     sampling: str = "replacement"
     noise: Law = field(default_factory=Gaussian)
 
-    structure = ("objective", "batch_size", "covariance", "sampling")
+    structure = ("objective", "covariance", "sampling")
     calculus = "ito"
     formulas = False
 
@@ -57,7 +57,8 @@ class MinibatchSDE:
             raise ValueError(
                 f"sampling must be 'replacement' or 'fresh', got {self.sampling!r}: reshuffled epochs have no such SDE"
             )
-        check_sampling(self.sampling, self.objective.n_examples, count("batch_size", self.batch_size, least=1))
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, least=1))
+        check_sampling(self.sampling, self.objective.n_examples, self.batch_size)
         if isinstance(self.noise, Stable) and (self.covariance == "exact" or self.noise.isotropic is None):
             raise ValueError(
                 "stable noise has no covariance: use covariance='isotropic' or 'diagonal' for its scale, and "

@@ -99,8 +99,7 @@ def make_plan(
     cells = math.prod(len(v) for v in grid.values())
     if cells > MAX_CELLS:
         raise ValueError(f"the grid of vary has {cells} cells, at most {MAX_CELLS} are possible")
-    moved, _, _ = bind(dynamics, seen, values)
-    clock = np.broadcast_to(np.asarray(moved.clock, dtype=float), (cells,)).copy()
+    clock = _clock(dynamics, seen, values, varied, cells)
     steps = _horizon(clock, t_max, n_steps)
     return Plan(
         dynamics,
@@ -179,6 +178,15 @@ def _meant(name: str, values: dict[str, Any], dynamics: Any, seen: Watch) -> lis
         raise ValueError(f"vary[{name!r}] would move the wells of Passages: run its values one at a time")
     others = [p for p in values if p.rsplit(".", 1)[-1] == name and p not in symbols]
     return symbols if symbols and not others else [resolve(name, values)]
+
+
+def _clock(dynamics: Any, seen: Watch, values: dict[str, Any], varied: frozenset[str], cells: int) -> np.ndarray:
+    """Time per step in each cell. Binding the values checks them: at once for formulas, else cell by cell."""
+    if getattr(dynamics, "objective", None) is None:
+        moved, _, _ = bind(dynamics, seen, values)
+        return np.broadcast_to(np.asarray(moved.clock, dtype=float), (cells,)).copy()
+    each = [{p: (v[c] if p in varied else v) for p, v in values.items()} for c in range(cells)]
+    return np.array([bind(dynamics, seen, own)[0].clock for own in each], dtype=float)
 
 
 def _horizon(clock: np.ndarray, t_max: float | None, n_steps: int | None) -> np.ndarray:

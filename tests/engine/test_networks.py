@@ -98,3 +98,39 @@ def test_training_lowers_the_loss_and_starts_are_fresh_for_each_path(objective):
     assert len(np.unique(ds.loss.isel(time=0))) == 40
     assert float(objective.loss(torch.as_tensor(ds.final_state.values, dtype=torch.float32)).mean()) < 1.0
     assert float(ds.loss.isel(time=0).mean()) > 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("batch_size", [2, 5]), ("label_noise", [0.0, 0.5]), ("weight_decay", [0.0, 0.1]), ("lr", [0.1, 0.3])],
+)
+def test_a_cell_of_a_grid_over_a_network_is_the_run_with_its_value(name, values):
+    problem = sd.network(sd.mlp(2, 3, 1, activation="tanh"), "mse", regression(), method="vmap")
+    chosen = {"lr": 0.1, "batch_size": 3, "label_noise": 0.2}
+
+    def weights(given, **more):
+        return sd.run(sd.SGD(problem, **given), problem, 3, n_steps=20, **more).final_state
+
+    grid = weights(chosen, vary={name: values})
+    assert grid.dims == (name, "path", "component")
+    assert np.array_equal(grid.values[0], weights(chosen | {name: values[0]}).values)
+    assert not np.array_equal(grid.values[0], grid.values[1])
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ({"batch_size": [4, 1000]}, "batch_size must be from 1 to 12"),
+        ({"batch_size": [2.5]}, "batch_size must be an integer, got 2.5"),
+        ({"label_noise": [-1.0]}, "label_noise must be at least 0"),
+    ],
+)
+def test_a_grid_over_a_network_is_checked_before_any_step(vary, message):
+    problem = sd.network(sd.mlp(2, 3, 1), "mse", regression())
+    with pytest.raises((ValueError, TypeError), match=message):
+        sd.run(sd.SGD(problem, 0.1, batch_size=3), problem, 2, n_steps=5, vary=vary)
+
+
+def regression():
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(12, 2, generator=generator), torch.randn(12, 1, generator=generator)
