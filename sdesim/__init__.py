@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Field": "core.field", "FormulaError": "core.formula",
     "Landscape": "problems.landscape", "Gaussian": "problems.laws", "Stable": "problems.laws",
-    "Pareto": "problems.laws", "StudentT": "problems.laws", "Uniform": "problems.laws",
+    "Pareto": "problems.laws", "StudentT": "problems.laws", "Uniform": "problems.laws", "Rademacher": "problems.laws",
     "SDE": "dynamics.sde", "EulerMaruyama": "dynamics.integrators", "SGD": "dynamics.sgd",
     "Heun": "dynamics.heun", "Milstein": "dynamics.milstein",
     "from_torchsde": "dynamics.torchsde_bridge", "to_torchsde": "dynamics.torchsde_bridge",
@@ -37,7 +37,7 @@ _WHERE = {
     "Status": "engine.results",
     "rare_exit": "study.rare.exit", "rare_exit_time": "study.rare.time",
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
-    "Claim": "study.model", "Model": "study.model", "occupancy": "analysis.occupancy",
+    "Claim": "study.model", "Model": "study.model", "from_parts": "study.parts", "occupancy": "analysis.occupancy",
 }  # fmt: skip
 _MODULES = {
     "data": "problems.data", "exits": "analysis.exits", "sample": "analysis.sample",

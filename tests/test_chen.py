@@ -1,7 +1,7 @@
 """The special functions of the model of stochastic collapse, and one run of it."""
 
+import importlib
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from sdesim.study import catalogue
 from tests.chance import has_mean
 
 model = catalogue.find("chen2023collapse")
-parts = sys.modules[model.build.__module__]
+parts = importlib.import_module("sdesim.models.chen2023collapse.quartic")
 
 
 @pytest.mark.parametrize(("mu", "zeta", "dt"), [(1.5, 3.0, 0.0025), (0.25, 1.0, 0.01), (3.0, 0.0, 0.0025)])
@@ -41,7 +41,7 @@ def test_stationary_law_is_a_gamma_law_of_the_square(mu: float, zeta: float) -> 
 
 
 def test_measured_threshold_is_that_of_the_euler_steps_and_not_a_wrong_one() -> None:
-    p = model.Params()
+    p = parts.Params()
     x = parts.measured(lambda x, level: x, 1.0, parts.SMALL, 4000, {"zeta": np.linspace(1.5, 2.0, 5)})(3, 0.5)
     found = parts.threshold(x, 1 - 1e-7)
     root = scipy.optimize.brentq(lambda zeta: parts.chain_exponent(p.mu, zeta, p.dt), 1.5, 2.0) ** 2
@@ -50,7 +50,7 @@ def test_measured_threshold_is_that_of_the_euler_steps_and_not_a_wrong_one() -> 
 
 
 def test_logarithm_and_state_fall_alike_with_a_small_step() -> None:
-    p = model.params(dt=1e-3, t_max=2.0)
+    p = parts.Params(dt=1e-3, t_max=2.0)
     y = sd.run(parts.logarithm(p, 1.0), math.log(0.3), 20_000, t_max=2.0, seed=4)["final_state"]
     theta = sd.run(parts.quartic(p, 1.0), 0.3, 20_000, t_max=2.0, seed=5)["final_state"]
     drift = np.log(np.abs(theta.values)).ravel() - y.values.ravel()
@@ -68,6 +68,8 @@ def test_model_runs_and_draws_its_figure() -> None:
     assert "μ = 1.5" in titles
 
 
-def test_unknown_experiment_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown experiment 'octic'"):
-        model.build(model.params(experiment="octic"))
+def test_an_experiment_or_a_parameter_of_another_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown experiment 'quartik' of chen2023collapse: did you mean quartic"):
+        model.build(model.params(experiment="quartik"))
+    with pytest.raises(ValueError, match="has no parameter 'zeta_mx': did you mean zeta_max"):
+        model.params(zeta_mx=2.0)

@@ -8,7 +8,8 @@ import pytest
 import sdesim as sd
 from sdesim.study import catalogue
 
-FILES = sorted(p for p in (Path(__file__).parents[1] / "models").glob("*.py") if p.stem != "__init__")
+ROOT = Path(__file__).parents[1] / "models"
+FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 ALLOWED = {
     "__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "sdesim",
 }  # fmt: skip
@@ -27,29 +28,33 @@ def chains(tree: ast.AST) -> list[list[str]]:
     return found
 
 
-def problems(source: str) -> list[str]:
-    """What a model's text does that it may not."""
+def named(path: Path) -> str:
+    """Name of a file of a model."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def problems(source: str, in_package: bool = False) -> list[str]:
+    """What a model's text does that it may not; files of one model may use each other."""
     tree = ast.parse(source)
     wrong = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [(a.name, a.asname) for a in node.names]
             wrong += [
-                f"import {n} as {alias}"
-                for n, alias in names
-                if n not in ALLOWED or (n == "sdesim") != (alias == "sd")
+                f"import {n} as {alias}" for n, alias in names if n not in ALLOWED or (n == "sdesim") != (alias == "sd")
             ]
         if isinstance(node, ast.ImportFrom) and (node.module not in ALLOWED or node.module == "sdesim"):
-            wrong.append(f"from {node.module} import ...")
+            beside = in_package and node.level == 1 and "." not in (node.module or "")
+            wrong += [] if beside else [f"from {'.' * node.level}{node.module} import ..."]
     for chain in chains(tree):
         if chain[0] not in sd.__all__ or any(name.startswith("_") for name in chain):
             wrong.append("sd." + ".".join(chain))
     return wrong
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", FILES, ids=named)
 def test_model_uses_public_names_only(path: Path) -> None:
-    assert problems(path.read_text()) == []
+    assert problems(path.read_text(), in_package=path.parent != ROOT) == []
 
 
 @pytest.mark.parametrize(
@@ -59,17 +64,24 @@ def test_model_uses_public_names_only(path: Path) -> None:
         "from sdesim.engine import run",
         "import sdesim",
         "import torch",
+        "from ..digits import norm",
+        "from .digits.inner import norm",
         "import sdesim as sd\nsd._private()",
         "import sdesim as sd\nsd.exits._sample(1)",
         "import sdesim as sd\nsd.nothing_of_the_kind()",
     ],
 )
 def test_private_names_would_be_found(text: str) -> None:
-    assert problems(text)
+    assert problems(text, in_package=True)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_model_is_one_short_file(path: Path) -> None:
+def test_models_of_one_file_use_no_other_file() -> None:
+    assert problems("from .digits import norm")
+    assert not problems("from .quartic import norm\nfrom . import neuron", in_package=True)
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_files_of_models_are_short(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= 330
     assert any(line.startswith("import sdesim as sd") for line in lines)

@@ -23,7 +23,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Model:
-    """A model by its name, or by the path of a Python file that defines `model`.
+    """A model by its name, or by the path of a Python file or of a package's folder that defines `model`.
 
     Raises
     ------
@@ -34,6 +34,8 @@ def find(name: str) -> Model:
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if "/" in name and (Path(name) / "__init__.py").is_file():
+        return _from_file(Path(name) / "__init__.py")
     if name in _shipped():
         return _model_of(importlib.import_module(f"{GROUP}.{name}"), name)
     points = _entry_points()
@@ -43,7 +45,7 @@ def find(name: str) -> Model:
         except (ImportError, AttributeError) as error:
             raise ValueError(f"model {name} of {points[name].value} cannot be loaded: {error}") from error
         return found if isinstance(found, Model) else _model_of(found, name)
-    raise ValueError(f"unknown model {name!r}: {near(name, names())} (or give a file: ./mine.py)")
+    raise ValueError(f"unknown model {name!r}: {near(name, names())} (or give a file: ./mine.py, ./mine/)")
 
 
 def _shipped() -> set[str]:
@@ -58,7 +60,12 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 def _from_file(path: Path) -> Model:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    spec = importlib.util.spec_from_file_location(f"sdesim_user_{path.stem}", path)
+    folder = path.resolve().parent if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(
+        f"sdesim_user_{folder.name if folder else path.stem}",
+        path,
+        submodule_search_locations=[str(folder)] if folder else None,
+    )
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

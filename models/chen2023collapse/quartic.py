@@ -37,8 +37,6 @@ class Params:
 
     Parameters
     ----------
-    experiment : str
-        Which of the paper's experiments: "quartic".
     mu : float
         μ where one curvature is shown.
     dt, t_max : float
@@ -49,7 +47,6 @@ class Params:
         Cells either way, μ = 0 left out.
     """
 
-    experiment: str = "quartic"
     mu: float = 1.5
     dt: float = 0.0025
     t_max: float = 20.0
@@ -92,8 +89,6 @@ def grid(p: Params) -> dict[str, np.ndarray]:
 
 def build(p: Params) -> dict[str, sd.Experiment]:
     """Paths that start next to the origin, and paths that start as in the paper."""
-    if p.experiment != "quartic":
-        raise ValueError(f"unknown experiment {p.experiment!r}: write 'quartic'")
     chain, start = quartic(p, 1.0), {NEAR: SMALL, FAR: sd.Gaussian(2.0)}
     return {name: sd.Experiment(chain, x0, 1000, t_max=p.t_max, vary=grid(p)) for name, x0 in start.items()}
 
@@ -103,9 +98,8 @@ def rate(theta: Any, t: float) -> Any:
     return np.log(np.abs(theta / SMALL)) / t
 
 
-def figure(ds: Any) -> Any:
+def figure(ds: Any, p: Params) -> Any:
     """Phase diagram, exponents against noise, densities."""
-    p = model.params_of(ds)
     drawn, (map_, slopes, shape) = sd.plot.canvas(3)
     last = ds["final_state"].transpose("dynamics", "mu", "zeta", "path")
     found, end = rate(last.sel(dynamics=NEAR), p.t_max), last.sel(dynamics=FAR)
@@ -173,7 +167,7 @@ ZERO = measured(threshold, 1.0, SMALL, 20_000, {"zeta": np.linspace(1.45, 2.0, 7
 SQUARE = measured(lambda x, level: sd.sample.mean(x**2, level), 1.0, DRAWN, 200_000)
 CLOSE, WIDE = measured(from_law(1.0), 1.0, DRAWN, 100_000), measured(from_law(1.25), 1.25, DRAWN, 100_000, t_max=60.0)
 FEW, MANY = measured(collapsed, 1.1 * 3**0.5, DRAWN, 20_000), measured(collapsed, 3.0, DRAWN, 20_000)
-CLAIMS = (
+ROWS = (
     ("ζ=3: exponent of Euler steps of θ", "definition", fall(P.dt), EULER, "equals", 0.01),
     ("ζ=3: exponent of Euler steps is below 1.02 (μ - ζ²/2)", "discretisation", fall(P.dt), -3.06, "below"),
     ("ζ=3, dt/10: exponent of Euler steps is μ - ζ²/2", PULL, fall(P.dt / 10), -3.0, "within", 0.02),
@@ -185,16 +179,4 @@ CLAIMS = (
     ("noise 10 % above the threshold: few have collapsed at t=20", "figure", FEW, 0.01, "below"),
     ("ζ=3: share collapsed at t=20", "figure", MANY, 0.95, "above"),
 )
-model = sd.Model(
-    name="chen2023collapse",
-    paper=sd.Paper(
-        authors="Chen, Feng and Kunin, Daniel and Yamamura, Atsushi and Ganguli, Surya",
-        title="Stochastic collapse: how gradient noise attracts SGD dynamics towards simpler subnetworks",
-        year=2023,
-        arxiv="2306.04251",
-    ),
-    Params=Params,
-    build=build,
-    figure=figure,
-    claims=tuple(sd.Claim(*row) for row in CLAIMS),
-)
+CLAIMS = tuple(sd.Claim(*row) for row in ROWS)
