@@ -66,6 +66,6 @@ def count(name: str, value: object, *, least: int = 0) -> int:
 
 def whole(name: str, value: object, *, least: int = 0) -> int:
     """A number that is an integer ≥ `least`, 32.0 (as a grid of values holds it) as 32; or one clear error."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
+    if isinstance(value, float | np.floating):
+        value = int(value) if float(value).is_integer() else float(value)
     return count(name, value, least=least)
