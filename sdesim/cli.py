@@ -114,7 +114,7 @@ class ExitOptions:
     until : text
         A path stops when this holds, such as "x>0"; more than one may be given.
     noise : text
-        Law of the increments: gaussian, stable, pareto, student or uniform.
+        Law of the increments: gaussian, stable, pareto, student, uniform or rademacher.
     sigma : number
         Size of the noise: the factor in front of dW, or the scale of a recursion's noise.
     alpha : number
@@ -122,7 +122,7 @@ class ExitOptions:
     isotropic : bool
         Stable noise in several dimensions: the isotropic law, or one for each coordinate.
     dt : number
-        Time step (the learning rate of a recursion: pareto, student, uniform).
+        Time step (the learning rate of a recursion: pareto, student, uniform, rademacher).
     t_max : number
         Time at which a path that is still inside is censored.
     correction : text

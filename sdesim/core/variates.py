@@ -22,6 +22,11 @@ def uniform(ops: Ops, u: Any) -> Any:
     return 2 * u - 1
 
 
+def sign(ops: Ops, u: Any) -> Any:
+    """1 or -1, the half that u falls in."""
+    return ops.copysign(1.0, 2 * u - 1)
+
+
 def symmetric_lomax(ops: Ops, alpha: Any, u: Any) -> Any:
     """±W with P(W > w) = (1 + w)**-alpha: the sign is the half that u falls in, W = v**(-1/alpha) - 1 (Lomax 1954)."""
     side = 2 * u - 1

@@ -31,7 +31,7 @@ def exit_experiment(
     r"""First exit times of a landscape.
 
     Gaussian and stable noise drive :math:`dX = -\nabla f(X)\,dt + \sigma\,dW`, stepped by Euler; Pareto,
-    Student and uniform noise drive :math:`x^+ = x - dt\,(\nabla f(x) - Z)`, Z of scale sigma.
+    Student, uniform and Rademacher noise drive :math:`x^+ = x - dt\,(\nabla f(x) - Z)`, Z of scale sigma.
 
     Parameters
     ----------
@@ -128,6 +128,8 @@ def _law(noise: str, sigma: float, alpha: float | None, isotropic: bool | None, 
         return law()
     if noise == "uniform":
         return law(half_width=sigma)
+    if noise == "rademacher":
+        return law(scale=sigma)
     return law(alpha, scale=sigma)
 
 

@@ -8,7 +8,7 @@ import scipy.special as special
 
 from sdesim.core import philox, variates
 from sdesim.core.ops import NUMPY
-from sdesim.problems.laws import Gaussian, Pareto, Stable, StudentT, Uniform
+from sdesim.problems.laws import Gaussian, Pareto, Rademacher, Stable, StudentT, Uniform
 from tests import chance
 
 N = 100_000
@@ -176,3 +176,18 @@ def test_isotropic_stable_vectors_have_the_norm_in_their_characteristic_function
     diagonal = other @ np.ones(dim) / math.sqrt(dim)
     assert chance.has_mean(np.cos(diagonal), math.exp(-dim * (0.7 / math.sqrt(dim)) ** alpha))
     assert chance.has_mean(np.cos(diagonal), math.exp(-(0.7**alpha))) == (alpha == 2.0)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_coin_is_fair_and_its_flips_are_independent(dim):
+    law = Rademacher(1.5)
+    flat = [w for b in range(law.rounds(dim).blocks) for w in words(b)]
+    steps = law.draw(NUMPY, dim, flat)
+    assert len(steps) == law.rounds(dim).steps
+    flips = [z for step in steps for z in step]
+    for i, z in enumerate(flips):
+        assert set(np.unique(z)) == {-1.5, 1.5}
+        assert chance.has_share(z > 0, 0.5)
+        assert not chance.has_share(z > 0, 0.52)
+        assert np.array_equal(z > 0, flat[i] >= np.uint64(1 << 63))  # the first bit
+        assert all(chance.has_share(z == other, 0.5) for other in flips[:i])

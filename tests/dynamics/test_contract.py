@@ -22,6 +22,7 @@ LAWS = {
     "Pareto": sd.Pareto(1.2, 0.4),
     "StudentT": sd.StudentT(2.5),
     "Uniform": sd.Uniform(2.0),
+    "Rademacher": sd.Rademacher(2.0),
 }
 OBSERVERS = {
     "FirstExit": lambda f: sd.FirstExit(sd.Ball([-1.0] + [0.0] * (f.dim - 1), 0.6)),

@@ -11,6 +11,7 @@ PLANE = sd.Landscape("(x**2 - 1)**2/4 + y**2/2 + x*y/10")
 SPACE = sd.Landscape("(x**2 - 1)**2/4 + y**2/2 + z**2 + x*z/5")
 LEFT = sd.Interval(-1.7, 0.0)  # around the left well of WELL
 LAWS = [sd.Gaussian(4.0), sd.Stable(1.5, scale=0.8), sd.Pareto(1.2, 0.3), sd.StudentT(3.0, 2.0), sd.Uniform(6.0)]
+MODE = sd.Landscape("(u*v - S)**2/2 + xi*u*v", params={"S": 1.0, "xi": 0.0})
 
 
 def euler(drift: Any, diffusion: Any, dt: float = 0.02, substeps: int = 1, **more: Any) -> sd.EulerMaruyama:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sdesim as sd
-from tests.engine.named import LAWS, LEFT, PLANE, SPACE, WELL, clipped, euler, linear, sgd, well
+from tests.engine.named import LAWS, LEFT, MODE, PLANE, SPACE, WELL, clipped, euler, linear, sgd, well
 
 STEPS = 1000
 
@@ -88,6 +88,27 @@ CASES = {
         sd.Truncated(sd.SGD(SPACE, 0.02, noise=sd.Pareto(1.5, 0.9)), 0.3),
         [-1.0, 0, 0],
         [sd.FirstExit(sd.HalfSpace([1, 1, 1], -0.2))],
+    ),
+    "a loss that is random, by coins": (
+        sd.SGD(MODE, 0.1, noise=sd.Rademacher(4.0), random="xi"),
+        [0.3, 0.4],
+        looks(sd.FirstExit(sd.Ball([0, 0], 2.0)), clock=0.1),
+    ),
+    "a loss with two random parameters, heavy tails, truncated": (
+        sd.Projected(
+            sd.Truncated(
+                sd.SGD(
+                    sd.Landscape("a*(x - m)**2/2 + sin(s*x)", params={"a": 0.5, "m": 0.3, "s": 9.0}),
+                    0.1,
+                    noise=sd.Stable(1.4, isotropic=False),
+                    random=["m", "s"],
+                ),
+                0.3,
+            ),
+            sd.Interval(-3, 3),
+        ),
+        0.2,
+        [sd.FirstExit(sd.Interval(-1, 1)), sd.Record([0, 1, 3])],
     ),
 }
 

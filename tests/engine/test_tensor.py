@@ -175,7 +175,7 @@ def test_the_arithmetic_of_other_devices_gives_the_same_words_and_normals(monkey
 
 
 LAWS = [
-    laws.Gaussian(1.5), laws.Pareto(1.4), laws.StudentT(3.0), laws.Uniform(2.0),
+    laws.Gaussian(1.5), laws.Pareto(1.4), laws.StudentT(3.0), laws.Uniform(2.0), laws.Rademacher(2.0),
     laws.Stable(1.3, isotropic=False), laws.Stable(1.3, isotropic=True),
 ]  # fmt: skip
 

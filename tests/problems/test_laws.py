@@ -9,7 +9,7 @@ import scipy.integrate
 import scipy.stats
 
 from sdesim.problems import laws, stable_law
-from sdesim.problems.laws import Gaussian, Pareto, Stable, StudentT, Uniform
+from sdesim.problems.laws import Gaussian, Pareto, Rademacher, Stable, StudentT, Uniform
 
 ALL = [
     Gaussian(),
@@ -234,6 +234,8 @@ def test_the_scaling_index_is_that_of_sums(law, index):
         (lambda: StudentT(math.inf), "StudentT df must be positive, got inf"),
         (lambda: Uniform(-0.1), "Uniform half_width must be positive, got -0.1"),
         (lambda: laws.law_named("gausian"), "unknown noise 'gausian': did you mean gaussian"),
+        (lambda: Rademacher(0.0), "Rademacher scale must be positive, got 0"),
+        (lambda: Rademacher().density(0.0), "two atoms, at ±scale, and no density"),
         (lambda: Pareto(1.5).characteristic(1.0), "no elementary characteristic function"),
     ],
 )
@@ -241,3 +243,13 @@ def test_a_parameter_out_of_range_is_refused_in_one_line(make, words):
     with pytest.raises((ValueError, TypeError), match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_the_coin_has_its_two_atoms_and_the_cosine_as_characteristic_function():
+    law, x = Rademacher(0.5), np.array([-0.6, -0.5, -0.4, 0.4, 0.5, 0.6])
+    np.testing.assert_array_equal(law.cdf(x), [0, 0.5, 0.5, 0.5, 1, 1])
+    np.testing.assert_array_equal(law.tail(x), [0, 0, 1, 1, 0, 0])
+    waves = np.linspace(-9, 9, 7)
+    mean = 0.5 * (np.exp(0.5j * waves) + np.exp(-0.5j * waves))
+    np.testing.assert_allclose(law.characteristic(waves), mean.real, atol=1e-15)
+    assert law.variance == 0.25 and law.index == 2

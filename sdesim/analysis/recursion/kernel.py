@@ -59,6 +59,11 @@ class ChainKernel:
             inner = inner.dynamics
         self.base = inner
         self.clock = float(dynamics.clock)
+        if not getattr(inner, "linear_in_noise", True):
+            raise ValueError(
+                f"the transfer operator needs a step linear in its noise, the gradient of {inner.landscape.expr} "
+                f"is not linear in {', '.join(inner.random)}: simulate it with run"
+            )
         self.tail = TailIntegral.of(inner.noise)
         self._n_noise = int(getattr(inner, "noise_dim", 1))
         if self._n_noise > 1 and not isinstance(inner.noise, Gaussian | Stable):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sdesim.problems.laws import Gaussian, Pareto, StudentT, Uniform
+from sdesim.problems.laws import Gaussian, Pareto, Rademacher, StudentT, Uniform
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -37,6 +37,11 @@ class TailIntegral:
     @classmethod
     def of(cls, law: Any) -> TailIntegral:
         """The pair for `law`: any symmetric law with a density and a `tail(x)` = P(|Z| > x)."""
+        if isinstance(law, Rademacher):
+            raise ValueError(
+                f"the transfer operator needs noise with a density, {law!r} has two atoms: simulate it with run, or "
+                "use Gaussian, Stable, Pareto, StudentT or Uniform"
+            )
         if isinstance(law, Gaussian):
             return cls(_half_tail(law), lambda t: law.scale**2 * law.density(t) - t * law.tail(t) / 2)
         if isinstance(law, Uniform):

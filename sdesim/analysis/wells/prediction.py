@@ -165,8 +165,8 @@ def _landscape(dynamics: Any) -> Any:
     inner = dynamics
     while hasattr(inner, "dynamics"):
         inner = inner.dynamics
-    if not hasattr(inner, "landscape"):
-        raise ValueError(f"the wells of {type(inner).__name__} are not known: give landscape=")
+    if not hasattr(inner, "landscape") or getattr(inner, "random", ()):
+        raise ValueError(f"the wells of {inner} are not known: give landscape=")
     return inner.landscape if not getattr(inner, "params", None) else inner.landscape.with_params(**inner.params)
 
 
