@@ -14,6 +14,7 @@ from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import batches, check_sampling
 from sdesim.problems.laws import Law
 from sdesim.problems.objective import Objective
+from sdesim.problems.second_order import hessian_vector
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class MinibatchSGD:
         """The state after step k; x is (path, dim)."""
         return torch.add(x, batch_gradient(self, x, z), alpha=-self.lr)
 
+    def tangent(self, x: torch.Tensor, v: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
+        """The Jacobian of step k at x times v: (1 - lr (H_B + weight_decay)) v."""
+        return torch.add(v, batch_hessian(self, x, v, z), alpha=-self.lr)
+
 
 @dataclass(frozen=True)
 class Momentum(MinibatchSGD):
@@ -124,6 +129,12 @@ class Momentum(MinibatchSGD):
         v = self.momentum * x[:, p:] + batch_gradient(self, x[:, :p], z)
         return torch.cat([x[:, :p] - self.lr * v, v], dim=1)
 
+    def tangent(self, x: torch.Tensor, v: torch.Tensor, z: Any, k: Any) -> torch.Tensor:
+        """The Jacobian of step k at the state x times v, both (path, 2 dim)."""
+        p = self.objective.dim
+        velocity = self.momentum * v[:, p:] + batch_hessian(self, x[:, :p], v[:, :p], z)
+        return torch.cat([v[:, :p] - self.lr * velocity, velocity], dim=1)
+
 
 def check_minibatch(dynamics: Any) -> None:
     """Refuse arguments that no step could use; a batch size of 32.0, from a grid of values, is one of 32."""
@@ -159,9 +170,19 @@ def draw_batch(dynamics: Any, stream: Any) -> tuple[torch.Tensor, torch.Tensor |
 
 def batch_gradient(dynamics: Any, x: torch.Tensor, z: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
     """∇L_B(x) + weight_decay x, shape (path, parameter)."""
-    batch, noise = z
-    objective, targets = dynamics.objective, None
-    if noise is not None:
-        targets = objective.targets[batch] + dynamics.label_noise * noise
-    gradient = objective.gradient(x, batch, targets=targets)
+    gradient = dynamics.objective.gradient(x, z[0], targets=batch_targets(dynamics, z))
     return gradient + dynamics.weight_decay * x if dynamics.weight_decay else gradient
+
+
+def batch_hessian(
+    dynamics: Any, x: torch.Tensor, v: torch.Tensor, z: tuple[torch.Tensor, torch.Tensor | None]
+) -> torch.Tensor:
+    """(H_B(x) + weight_decay) v, H_B the Hessian of L_B, shape (path, parameter)."""
+    product = hessian_vector(dynamics.objective, x, v, z[0], batch_targets(dynamics, z))
+    return product + dynamics.weight_decay * v if dynamics.weight_decay else product
+
+
+def batch_targets(dynamics: Any, z: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor | None:
+    """Targets of the batch with their noise, (path, B, ...), or None where they have none."""
+    batch, noise = z
+    return None if noise is None else dynamics.objective.targets[batch] + dynamics.label_noise * noise

@@ -27,6 +27,7 @@ from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import check_sampling
 from sdesim.problems.laws import Gaussian, Law, Stable
 from sdesim.problems.objective import Objective
+from sdesim.problems.second_order import hessian_vector
 
 COVARIANCES = ("exact", "diagonal", "isotropic")
 SAMPLING = ("replacement", "fresh")
@@ -123,6 +124,11 @@ class MinibatchSDE:
             weights = self._weights(dw[0]) + dt / self.objective.n_examples
             return x - self.objective.weighted_gradient(x, weights)
         return x - dt * self.objective.gradient(x) + self._scale(x) * dw[0]
+
+    def tangent(self, x: torch.Tensor, v: torch.Tensor, dt: Any, dw: list[torch.Tensor]) -> torch.Tensor:
+        """The Jacobian of `move` at x times v, for an exact covariance."""
+        weights = self._weights(dw[0]) + dt / self.objective.n_examples
+        return v - hessian_vector(self.objective, x, v, weights=weights)
 
     def _weights(self, dw: torch.Tensor) -> torch.Tensor:
         """sqrt(η/(B n)) (dW_i - mean dW), which the gradients of the examples are weighted with."""
