@@ -28,7 +28,7 @@ _WHERE = {
     "minibatch_sde": "dynamics.minibatch_sde", "Objective": "problems.objective",
     "network": "problems.network", "mlp": "problems.architectures", "cnn": "problems.architectures",
     "state_dict": "problems.weights",
-    "Truncated": "dynamics.wrappers", "Projected": "dynamics.wrappers",
+    "Truncated": "dynamics.wrappers", "Projected": "dynamics.wrappers", "Tangent": "dynamics.tangent",
     "Interval": "observe.regions", "Ball": "observe.regions", "HalfSpace": "observe.regions",
     "Sublevel": "observe.regions", "Basin": "observe.basin",
     "FirstExit": "observe.first_exit", "Record": "observe.schedule", "Moments": "observe.schedule",
