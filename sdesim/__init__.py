@@ -40,9 +40,9 @@ _WHERE = {
     "Claim": "study.model", "Model": "study.model", "from_parts": "study.parts", "occupancy": "analysis.occupancy",
 }  # fmt: skip
 _MODULES = {
-    "data": "problems.data", "exits": "analysis.exits", "sample": "analysis.sample",
+    "data": "problems.data", "curvature": "problems.curvature", "exits": "analysis.exits", "sample": "analysis.sample",
     "chain": "analysis.chain", "theory": "analysis.theory",
-    "plot": "plot",
+    "plot": "plot", "invariant": "observe.invariant",
 }  # fmt: skip
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
