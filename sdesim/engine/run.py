@@ -20,6 +20,7 @@ from sdesim.engine.native import Progress, default_threads
 from sdesim.engine.plan import Plan, make_plan, with_start
 from sdesim.engine.progress import progress_bar
 from sdesim.engine.resume import check_resumable, restore
+from sdesim.engine.stability_warning import warn_if_unstable
 from sdesim.engine.trace import Program, Watch, trace, watch
 
 ENGINES = ("auto", "native", "tensor", "reference")
@@ -115,6 +116,8 @@ def run(
     todo = None if resume is None else check_resumable(resume, plan, describe["fingerprint"])
     need = check_memory(plan)
     plan = with_start(plan, x0)
+    if resume is None:
+        warn_if_unstable(plan)
     move, bridge, more = _prepared(engine, plan, threads, device, dtype, block)
     ensemble = new_ensemble(plan, bridge=bridge)
     objective = getattr(plan.dynamics, "objective", None)
