@@ -25,7 +25,7 @@ _WHERE = {
     "Heun": "dynamics.heun", "Milstein": "dynamics.milstein",
     "from_torchsde": "dynamics.torchsde_bridge", "to_torchsde": "dynamics.torchsde_bridge",
     "MinibatchSGD": "dynamics.minibatch", "Momentum": "dynamics.minibatch",
-    "SVAG": "dynamics.svag", "MinibatchSVAG": "dynamics.svag",
+    "SVAG": "dynamics.svag", "MinibatchSVAG": "dynamics.minibatch_svag",
     "minibatch_sde": "dynamics.minibatch_sde", "Objective": "problems.objective",
     "network": "problems.network", "mlp": "problems.architectures", "cnn": "problems.architectures",
     "state_dict": "problems.weights",
@@ -39,6 +39,8 @@ _WHERE = {
     "rare_exit": "study.rare.exit", "rare_exit_time": "study.rare.time",
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
     "Claim": "study.model", "Model": "study.model", "from_parts": "study.parts", "occupancy": "analysis.occupancy",
+    "lyapunov": "analysis.attractivity.lyapunov", "attractivity": "analysis.attractivity.local",
+    "mean_log": "analysis.attractivity.mean_log",
 }  # fmt: skip
 _MODULES = {
     "data": "problems.data", "curvature": "problems.curvature", "exits": "analysis.exits", "sample": "analysis.sample",

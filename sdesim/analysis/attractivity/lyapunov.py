@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from scipy.special import stdtrit
@@ -66,8 +64,8 @@ def lyapunov(ds: xr.Dataset, after: float = 0.0, level: float = 0.95, *, distanc
     slopes = slopes.where(ds["status"] != Status.DIVERGED)
     centre = slopes.mean("path", skipna=False)
     half = stdtrit(n - 1, (1 + level) / 2) * slopes.std("path", ddof=1, skipna=False) / np.sqrt(n)
-    parts = [v if v.ndim else float(v) for v in (centre, centre - half, centre + half)]
-    return Estimate(*parts, level, n, "mean growth rate over paths, Student interval")
+    value, low, high = (v if v.ndim else float(v) for v in (centre, centre - half, centre + half))
+    return Estimate(value, low, high, level, n, "mean growth rate over paths, Student interval")
 
 
 def _slopes(ds: xr.Dataset, after: float) -> xr.DataArray:
@@ -103,7 +101,8 @@ def _distance_slopes(ds: xr.Dataset, after: float, distance: str) -> xr.DataArra
             "look at earlier times, or run Tangent(dynamics, normal_to=set)"
         )
     times = [_steps_time(ds, float(ds["time"][i])) for i in (first, last)]
-    return (np.log(end) - np.log(start)) / (times[1] - times[0])
+    found: xr.DataArray = (np.log(end) - np.log(start)) / (times[1] - times[0])
+    return found
 
 
 def _index(ds: xr.Dataset, after: float) -> int:
@@ -118,4 +117,5 @@ def _index(ds: xr.Dataset, after: float) -> int:
 def _steps_time(ds: xr.Dataset, time: float) -> xr.DataArray:
     """Time of the last step at or before `time`, whose state Record keeps."""
     ratio = time / ds["clock"]
-    return np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)) * ds["clock"]
+    found: xr.DataArray = np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)) * ds["clock"]
+    return found
