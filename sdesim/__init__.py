@@ -25,6 +25,7 @@ _WHERE = {
     "Heun": "dynamics.heun", "Milstein": "dynamics.milstein",
     "from_torchsde": "dynamics.torchsde_bridge", "to_torchsde": "dynamics.torchsde_bridge",
     "MinibatchSGD": "dynamics.minibatch", "Momentum": "dynamics.minibatch",
+    "HeavyTailedSGD": "dynamics.heavy_tailed",
     "SVAG": "dynamics.svag", "MinibatchSVAG": "dynamics.minibatch_svag",
     "minibatch_sde": "dynamics.minibatch_sde", "Objective": "problems.objective",
     "network": "problems.network", "mlp": "problems.architectures", "cnn": "problems.architectures",
