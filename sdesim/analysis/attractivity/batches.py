@@ -23,6 +23,7 @@ NUMBERS = 2**22  # held at once
 
 def of_batches(dynamics: Any, x: np.ndarray, n: np.ndarray) -> Attractivity:
     """See `attractivity`."""
+    sgd: Any
     if type(dynamics) is MinibatchSGD:
         sgd, decay, label_noise = dynamics, float(dynamics.weight_decay), float(dynamics.label_noise)
     elif type(dynamics) is EulerMaruyama and isinstance(dynamics.sde, MinibatchSDE):
@@ -66,9 +67,9 @@ def _curvatures(
     n, p = objective.n_examples, len(x)
     found, exact = [], True
     for some in torch.arange(n, device=x.device).split(max(1, NUMBERS // p)):
-        rows, batch = (a.expand(len(some), p).contiguous() for a in (x, v)), some[:, None]
+        at, along, batch = x.expand(len(some), p), v.expand(len(some), p), some[:, None]
         targets = None if shift is None else objective.targets[batch] + shift
-        w = hessian_vector(objective, *rows, batch, targets)
+        w = hessian_vector(objective, at, along, batch, targets)
         found.append((w @ v).cpu().numpy().astype(float))
         exact = exact and is_eigenvector(w.cpu().numpy(), v.cpu().numpy())
     return np.concatenate(found), exact

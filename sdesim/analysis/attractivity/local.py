@@ -54,8 +54,8 @@ def attractivity(dynamics: Any, x: Any, normal: Any) -> Attractivity:
     At distance θ along the direction n a step is θ⁺ = g θ to first order, with g = nᵀ (D step) n a random factor, drawn
     afresh each time. Its mean is 1 - L'' η and its variance D'' η, for a clock η. In the limit of small steps
     dθ = -L'' θ dt + sqrt(D'') θ dB, and Itô's formula gives d log|θ| = -(L'' + D''/2) dt + sqrt(D'') dB: the set
-    attracts if and only if L'' + D''/2 > 0. For the steps themselves the exponent is E log|g| / η. Both are those of the
-    largest displacement only if n is an eigenvector of every D step (see `exact`), as where the set has one
+    attracts if and only if L'' + D''/2 > 0. For the steps themselves the exponent is E log|g| / η. Both are those of
+    the largest displacement only if n is an eigenvector of every D step (see `exact`), as where the set has one
     normal direction, and if x does not move; where it moves along the set they are to be averaged over its law.
 
     For formulas g is found by differentiation, and E log|g| where it is a constant plus a Gaussian. For minibatches

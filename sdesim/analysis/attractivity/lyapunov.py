@@ -101,8 +101,7 @@ def _distance_slopes(ds: xr.Dataset, after: float, distance: str) -> xr.DataArra
             "look at earlier times, or run Tangent(dynamics, normal_to=set)"
         )
     times = [_steps_time(ds, float(ds["time"][i])) for i in (first, last)]
-    found: xr.DataArray = (np.log(end) - np.log(start)) / (times[1] - times[0])
-    return found
+    return xr.DataArray((np.log(end) - np.log(start)) / (times[1] - times[0]))
 
 
 def _index(ds: xr.Dataset, after: float) -> int:
@@ -117,5 +116,4 @@ def _index(ds: xr.Dataset, after: float) -> int:
 def _steps_time(ds: xr.Dataset, time: float) -> xr.DataArray:
     """Time of the last step at or before `time`, whose state Record keeps."""
     ratio = time / ds["clock"]
-    found: xr.DataArray = np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)) * ds["clock"]
-    return found
+    return xr.DataArray(np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)) * ds["clock"])
