@@ -61,7 +61,7 @@ def test_independent_neurons_match_the_definition_one_by_one(
     for i, row in enumerate(x.double()):
         rows = rows_of(objective.layout.unflatten(row), layer, after)
         assert int(found[i]) == counted_slowly(rows, vanishing, identical)
-    assert len(found.unique()) > 3
+    assert len(found.unique()) > 1
 
 
 def test_layers_are_counted_together(objective: Any) -> None:
