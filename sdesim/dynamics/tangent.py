@@ -37,9 +37,9 @@ class Tangent:
     dynamics : Dynamics
         Of d components.
     normal_to : set, or list of k rows of d numbers, optional
-        The invariant set: an object with `normal(x, v)`, the part of v (path, p) normal to it at x (path, p), and
-        `project(x)`, the nearest point; or, for a linear subspace, rows that span its normal space. First states are
-        moved to the set. For (x, velocity) of `Momentum` it acts on both halves.
+        The invariant set: one of `sdesim.invariant` (`VanishingNeurons`, `DuplicateNeurons`, `LowRank`; for formulas
+        `Subspace`), or rows that span the normal space of a linear one. First states are moved to the set. For
+        (x, velocity) of `Momentum` a set of parameters acts on both halves.
     direction : list of d numbers, optional
         First v, up to its length. Default: one generic direction, the same for all paths.
 
@@ -73,16 +73,8 @@ class Tangent:
     def __post_init__(self) -> None:
         _check_differentiable(self.dynamics)
         d = self.dynamics.dim
-        if self.normal_to is not None and not hasattr(self.normal_to, "normal"):
-            rows = _rows("normal_to", self.normal_to, d)
-            object.__setattr__(self, "normal_to", rows)
-            if np.linalg.matrix_rank(np.array(rows)) == 0:
-                raise ValueError("normal_to must have a row that is not zero: such as [[1, -1]] for the set x = y")
-        elif self.normal_to is not None and getattr(self.dynamics, "objective", None) is None:
-            raise TypeError(
-                f"normal_to={self.normal_to!r} describes parameters of an objective; for formulas give rows that span "
-                "the normal space, such as [[1, -1]] for the set x = y"
-            )
+        if self.normal_to is not None:
+            object.__setattr__(self, "normal_to", _set(self.normal_to, self.dynamics))
         if self.direction is not None:
             (row,) = _rows("direction", [self.direction], d)
             object.__setattr__(self, "direction", row)
@@ -206,6 +198,22 @@ def _check_differentiable(dynamics: Any) -> None:
             f"Tangent needs covariance='exact' and EulerMaruyama, got covariance={sde.covariance!r} and "
             f"{type(dynamics).__name__}: the noise of other covariances has no Hessian-vector form"
         )
+
+
+def _set(given: Any, dynamics: Any) -> Any:
+    """A set of parameters as it is; a linear one as rows that span its normal space."""
+    objective = getattr(dynamics, "objective", None)
+    if not hasattr(given, "normal") or hasattr(given, "normals"):
+        rows = _rows("normal_to", getattr(given, "normals", given), dynamics.dim)
+        if not any(any(row) for row in rows):
+            raise ValueError("normal_to must have a row that is not zero: such as [[1, -1]] for the set x = y")
+        return rows
+    if objective is None:
+        raise TypeError(
+            f"normal_to={given!r} is a set of the parameters of an objective; for formulas give rows that span the "
+            "normal space, such as [[1, -1]] for the set x = y"
+        )
+    return given
 
 
 def _tensor_push(dynamics: Any, ops: Ops, x: Any, v: Any, z: Any, k: Any) -> tuple[Any, Any]:
