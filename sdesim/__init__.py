@@ -40,11 +40,12 @@ _WHERE = {
     "rare_exit": "study.rare.exit", "rare_exit_time": "study.rare.time",
     "run_to_precision": "study.precision", "Experiment": "study.model", "Paper": "study.model",
     "Claim": "study.model", "Model": "study.model", "from_parts": "study.parts", "occupancy": "analysis.occupancy",
+    "compare": "analysis.compare.ensembles", "weak_order": "analysis.compare.order",
     "lyapunov": "analysis.attractivity.lyapunov", "attractivity": "analysis.attractivity.local",
     "mean_log": "analysis.attractivity.mean_log",
 }  # fmt: skip
 _MODULES = {
-    "data": "problems.data", "curvature": "problems.curvature", "exits": "analysis.exits", "sample": "analysis.sample",
+    "data": "problems.data", "curvature": "problems.curvature", "tail_index": "analysis.tail_index", "exits": "analysis.exits", "sample": "analysis.sample",
     "chain": "analysis.chain", "theory": "analysis.theory",
     "plot": "plot", "invariant": "observe.invariant",
 }  # fmt: skip

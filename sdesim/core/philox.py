@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 START, NOISE, MINIBATCH, BRIDGE, CROSSING, SELECTION = range(6)
+SECOND = 8  # added to a channel: the same for a second batch
 
 MULTIPLIER_0, MULTIPLIER_1 = 0xD2511F53, 0xCD9E8D57
 WEYL_0, WEYL_1 = 0x9E3779B9, 0xBB67AE85
