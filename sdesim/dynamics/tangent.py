@@ -114,11 +114,11 @@ class Tangent:
         if given.shape[-1:] != (d,):
             raise ValueError(f"x0 has shape {given.shape}, Tangent starts from ({d},) for all paths or (n_paths, {d})")
         x = self._on_set(np.atleast_2d(given))
-        v = np.broadcast_to(np.array(self.direction or _generic(d)), x.shape)
+        v = np.broadcast_to(_unit(np.array(self.direction or _generic(d))), x.shape)
         if self.normal_to is not None:
             v = self._normal_array(x, v)
         length = np.linalg.norm(v, axis=-1, keepdims=True)
-        if not np.all(length > 0):
+        if not np.all(length > 1e-9):
             raise ValueError("the direction lies in the set: give one with a part normal to it")
         state = np.concatenate([x, v / length, np.zeros_like(length)], axis=-1)
         return state if given.ndim > 1 else state[0]
@@ -250,6 +250,10 @@ def _projection(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...],
     basis = basis[size > 1e-12 * size[0]]
     found = basis.T @ basis
     return tuple(tuple(row) for row in np.where(np.abs(found) < 1e-15, 0.0, found).tolist())
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return np.asarray(v / np.linalg.norm(v))
 
 
 def _generic(d: int) -> np.ndarray:
