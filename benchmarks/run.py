@@ -26,6 +26,7 @@ SECTIONS = {
     "memory": "resident_memory",
     "order": "exit_order",
     "networks": "networks",
+    "devices": "devices",
     "plane_exit": "plane_exit",
     "rare_exits": "rare_exits",
     "exit_scaling": "exit_scaling",
