@@ -75,12 +75,12 @@ def _slopes(ds: xr.Dataset, after: float) -> xr.DataArray:
             "the dataset has no growth of displacements: run Tangent(dynamics), or name a recorded distance, "
             "distance='...'"
         )
-    end, time = ds["final_state"].sel(component=GROWTH), ds["n_steps"] * ds["clock"]
+    end, time = ds["final_state"].sel(component=GROWTH, drop=True), ds["n_steps"] * ds["clock"]
     if after == 0:
         return end / time
     if "state" not in ds:
         raise ValueError(f"after={after:g} needs the state at that time: observers=[sd.Record([{after:g}])]")
-    start = ds["state"].sel(component=GROWTH).isel(time=_index(ds, after))
+    start = ds["state"].sel(component=GROWTH, drop=True).isel(time=_index(ds, after), drop=True)
     return (end - start) / (time - _steps_time(ds, after))
 
 
@@ -94,7 +94,7 @@ def _distance_slopes(ds: xr.Dataset, after: float, distance: str) -> xr.DataArra
     first, last = _index(ds, after), d.sizes["time"] - 1
     if first == last:
         raise ValueError(f"{distance!r} is recorded at no time later than {after:g}")
-    start, end = d.isel(time=first), d.isel(time=last)
+    start, end = d.isel(time=first, drop=True), d.isel(time=last, drop=True)
     if bool((end <= 0).any()) or bool((start <= 0).any()):
         raise ValueError(
             f"{distance!r} is 0 or below on {int(((end <= 0) | (start <= 0)).sum())} paths, which has no logarithm: "
