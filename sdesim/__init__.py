@@ -27,7 +27,8 @@ _WHERE = {
     "MinibatchSGD": "dynamics.minibatch", "Momentum": "dynamics.minibatch",
     "HeavyTailedSGD": "dynamics.heavy_tailed",
     "SVAG": "dynamics.svag", "MinibatchSVAG": "dynamics.minibatch_svag",
-    "minibatch_sde": "dynamics.minibatch_sde", "Objective": "problems.objective",
+    "modified_equation": "dynamics.modified", "minibatch_sde": "dynamics.minibatch_sde",
+    "Objective": "problems.objective",
     "network": "problems.network", "mlp": "problems.architectures", "cnn": "problems.architectures",
     "state_dict": "problems.weights",
     "Truncated": "dynamics.wrappers", "Projected": "dynamics.wrappers", "Tangent": "dynamics.tangent",
@@ -45,7 +46,8 @@ _WHERE = {
     "mean_log": "analysis.attractivity.mean_log",
 }  # fmt: skip
 _MODULES = {
-    "data": "problems.data", "curvature": "problems.curvature", "tail_index": "analysis.tail_index", "exits": "analysis.exits", "sample": "analysis.sample",
+    "data": "problems.data", "curvature": "problems.curvature", "tail_index": "analysis.tail_index",
+    "exits": "analysis.exits", "sample": "analysis.sample",
     "chain": "analysis.chain", "theory": "analysis.theory",
     "plot": "plot", "invariant": "observe.invariant",
 }  # fmt: skip
