@@ -10,7 +10,12 @@ their mean. Then Σ_i (ξ_i - ξ̄) g_i = Σ_i ξ_i (g_i - ḡ) has covariance n
 the step -h ∇ Σ_i w_i ℓ_i has the mean -h ∇L and the covariance h (η/B) Σ: drift and noise of an Euler step of length
 h, exactly, in one backward pass over the data, with memory for p + n numbers a path.
 
-Li, Tai and E 2017 (arXiv 1511.06251) for the equation; Euler steps with h = η are SGD with Gaussian noise, so
+The equation of order 2 has the drift -∇(L + η/4 |∇L|²) = -(∇L + η/2 H ∇L), H the Hessian of L, and the same noise: over
+a time η its moments are those of a step of SGD up to O(η³), so that weak errors are O(η²) where those of the first are
+O(η). H ∇L is a Hessian-vector product: three more passes over the data, and no matrix. Weight decay λ stands for
+L + λ/2 |x|² in all of this.
+
+Li, Tai and E 2017 (arXiv 1511.06251) for the equations; Euler steps with h = η are SGD with Gaussian noise, so
 comparisons with SGD need h ≤ η/10 and a look at the limit.
 """
 
@@ -20,9 +25,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
-from sdesim.core.checks import near, positive, whole
+from sdesim.core.checks import is_number, near, positive, whole
 from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import check_sampling
 from sdesim.problems.laws import Gaussian, Law, Stable
@@ -43,8 +49,10 @@ class MinibatchSDE:
     covariance: str = "exact"
     sampling: str = "replacement"
     noise: Law = field(default_factory=Gaussian)
+    order: int = 1
+    weight_decay: Any = 0.0
 
-    structure = ("objective", "covariance", "sampling")
+    structure = ("objective", "covariance", "sampling", "order")
     calculus = "ito"
     formulas = False
 
@@ -60,6 +68,14 @@ class MinibatchSDE:
             )
         object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, least=1))
         check_sampling(self.sampling, self.objective.n_examples, self.batch_size)
+        if self.order not in (1, 2) or isinstance(self.order, bool):
+            raise ValueError(f"order must be 1 or 2, got {self.order!r}")
+        if not (is_number(self.weight_decay) and np.all(np.isfinite(self.weight_decay) & (self.weight_decay >= 0))):
+            raise ValueError(f"weight_decay must be at least 0 and finite, got {self.weight_decay!r}")
+        if isinstance(self.noise, Stable) and self.order == 2:
+            raise ValueError(
+                "the equation of order 2 is known for noise with a covariance, not for Stable: write order=1"
+            )
         if isinstance(self.noise, Stable) and (self.covariance == "exact" or self.noise.isotropic is None):
             raise ValueError(
                 "stable noise has no covariance: use covariance='isotropic' or 'diagonal' for its scale, and "
@@ -69,7 +85,8 @@ class MinibatchSDE:
     def __repr__(self) -> str:
         return (
             f"minibatch_sde({self.objective!r}, lr={self.lr!r}, batch_size={self.batch_size}, "
-            f"covariance={self.covariance!r}, sampling={self.sampling!r}, noise={self.noise!r})"
+            f"covariance={self.covariance!r}, sampling={self.sampling!r}, noise={self.noise!r}, "
+            f"order={self.order}, weight_decay={self.weight_decay!r})"
         )
 
     @property
@@ -113,22 +130,37 @@ class MinibatchSDE:
 
     def terms(self, ops: Ops, x: torch.Tensor, t: Any, dw: list[torch.Tensor]) -> tuple[list[Any], list[Any]]:
         """The drift and the kick at the states x, each whole: two passes over the data."""
-        drift = -self.objective.gradient(x)
+        drift = self._drift(x)
         if self.covariance == "exact":
             return [drift], [-self.objective.weighted_gradient(x, self._weights(dw[0]))]
         return [drift], [self._scale(x) * dw[0]]
 
     def move(self, ops: Ops, x: torch.Tensor, dt: Any, dw: list[torch.Tensor]) -> torch.Tensor:
-        """The state after an Euler step: one backward pass for an exact covariance."""
-        if self.covariance == "exact":
+        """The state after an Euler step: one backward pass for an exact covariance, four at order 2."""
+        if self.covariance == "exact" and self.order == 1:
             weights = self._weights(dw[0]) + dt / self.objective.n_examples
-            return x - self.objective.weighted_gradient(x, weights)
-        return x - dt * self.objective.gradient(x) + self._scale(x) * dw[0]
+            moved = x - self.objective.weighted_gradient(x, weights)
+            return moved - dt * self.weight_decay * x if self.weight_decay else moved
+        (drift,), (kick,) = self.terms(ops, x, None, dw)
+        return x + dt * drift + kick
 
     def tangent(self, x: torch.Tensor, v: torch.Tensor, dt: Any, dw: list[torch.Tensor]) -> torch.Tensor:
-        """The Jacobian of `move` at x times v, for an exact covariance."""
+        """The Jacobian of `move` at x times v, for an exact covariance and order 1."""
+        if self.order == 2:
+            raise ValueError("the tangent of the equation of order 2 needs third derivatives: write order=1")
         weights = self._weights(dw[0]) + dt / self.objective.n_examples
-        return v - hessian_vector(self.objective, x, v, weights=weights)
+        moved = v - hessian_vector(self.objective, x, v, weights=weights)
+        return moved - dt * self.weight_decay * v if self.weight_decay else moved
+
+    def _drift(self, x: torch.Tensor) -> torch.Tensor:
+        """-∇L, and at order 2 -η/2 H ∇L more."""
+        slope = self.objective.gradient(x)
+        if self.weight_decay:
+            slope = slope + self.weight_decay * x
+        if self.order == 1:
+            return -slope
+        bend = hessian_vector(self.objective, x, slope) + self.weight_decay * slope
+        return -torch.add(slope, bend, alpha=self.lr / 2)
 
     def _weights(self, dw: torch.Tensor) -> torch.Tensor:
         """sqrt(η/(B n)) (dW_i - mean dW), which the gradients of the examples are weighted with."""
@@ -150,10 +182,12 @@ def minibatch_sde(
     covariance: str = "exact",
     sampling: str = "replacement",
     noise: Law | None = None,
+    order: int = 1,
+    weight_decay: float = 0.0,
 ) -> MinibatchSDE:
-    """The first-order SDE of SGD with learning rate η = lr and batches of B = batch_size.
+    """The SDE of SGD with learning rate η = lr and batches of B = batch_size.
 
-        dX = -∇L(X) dt + sqrt(η/B) Σ(X)^{1/2} dW
+        dX = -∇L(X) dt + sqrt(η/B) Σ(X)^{1/2} dW,    with order=2    -∇(L + η/4 |∇L|²) dt + ...
 
     Parameters
     ----------
@@ -168,10 +202,15 @@ def minibatch_sde(
         Batches without replacement have (n - B)/(n - 1) times the covariance.
     noise : Gaussian or Stable, optional
         Stable noise of the same scale drives the Lévy variant, diagonal or isotropic.
+    order : 1 or 2
+        Weak order in η: the second-order equation has the drift -(∇L + η/2 H ∇L), by Hessian-vector products.
+    weight_decay : float
+        λ of the penalty λ/2 |x|².
 
     Returns
     -------
     MinibatchSDE
         To be integrated: ``EulerMaruyama(minibatch_sde(objective, lr, batch_size), dt=lr / 10)``.
     """
-    return MinibatchSDE(objective, lr, batch_size, covariance, sampling, Gaussian() if noise is None else noise)
+    law = Gaussian() if noise is None else noise
+    return MinibatchSDE(objective, lr, batch_size, covariance, sampling, law, order, weight_decay)
