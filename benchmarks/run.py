@@ -30,6 +30,7 @@ SECTIONS = {
     "plane_exit": "plane_exit",
     "rare_exits": "rare_exits",
     "exit_scaling": "exit_scaling",
+    "weak_order": "weak_order",
 }
 
 
