@@ -126,8 +126,8 @@ def _together(a: xr.Dataset, b: xr.Dataset, paired: Any, notes: list[str]) -> bo
 
 
 def _common(a: xr.Dataset, b: xr.Dataset) -> np.ndarray:
-    numbers = [ds["path"].values if "path" in ds.coords else np.arange(ds.sizes["path"]) for ds in (a, b)]
-    common: np.ndarray = np.intersect1d(*numbers)
+    one, two = (ds["path"].values if "path" in ds.coords else np.arange(ds.sizes["path"]) for ds in (a, b))
+    common: np.ndarray = np.intersect1d(one, two)
     return common
 
 
@@ -183,9 +183,9 @@ def _columns(
         x, y = x.expand_dims("time"), y.expand_dims("time")
     inner = [str(d) for d in x.dims if d not in ("path", "time")]
     for place, one, two in _parts(x, y, inner):
-        one, two = (v.transpose("path", "time").values.astype(float) for v in (one, two))
+        first, second = (v.transpose("path", "time").values.astype(float) for v in (one, two))
         for k, t in enumerate(clock):
-            yield name, place, float(t), one[:, k], two[:, k]
+            yield name, place, float(t), first[:, k], second[:, k]
 
 
 def _parts(x: xr.DataArray, y: xr.DataArray, inner: list[str]) -> Iterator[tuple[str, xr.DataArray, xr.DataArray]]:

@@ -111,11 +111,10 @@ def _points(
     data: Any, over: str, reference: str | None, other: str | None
 ) -> list[tuple[float, xr.Dataset, xr.Dataset]]:
     """Both ensembles at every learning rate, ascending."""
-    runs = (
-        {float(k): ensembles(v, None) for k, v in data.items()}
-        if isinstance(data, Mapping) and not isinstance(data, xr.Dataset)
-        else {None: ensembles(data, None)}
-    )
+    if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
+        runs: dict[float | None, dict[str, xr.Dataset]] = {float(k): ensembles(v, None) for k, v in data.items()}
+    else:
+        runs = {None: ensembles(data, None)}
     found = []
     for rate, named in runs.items():
         pair = []
@@ -125,7 +124,7 @@ def _points(
             if label not in named:
                 raise ValueError(f"no dynamics {label!r}: {near(label, named)}")
             pair.append(named[label])
-        for where, a, b in cells(*pair):
+        for where, a, b in cells(pair[0], pair[1]):
             if rate is None and set(where) != {over}:
                 raise ValueError(f"the order over {over!r} needs that sweep alone, swept: {', '.join(where) or 'none'}")
             if rate is not None and where:
@@ -151,9 +150,7 @@ def _same_look(chosen: list[Looks], component: str, time: float | None) -> list[
     common = set.intersection(*(set(c) for c in columns))
     wanted = max(common, default=None) if time is None else float(f"{time:.9g}")
     if wanted not in common:
-        raise ValueError(
-            f"no common time of all learning rates{'' if time is None else f' is {time:g}'}: {len(common)}"
-        )
+        raise ValueError(f"time {wanted} is not common to all values: there are {sorted(common) or 'none'}")
     return [c[wanted] for c in columns]
 
 

@@ -101,7 +101,7 @@ class Comparison:
             lines = [f"{self.title}: {most}; no difference of laws found, p = {self.p_value:.2g}"]
         else:
             lines = [f"{self.title}: part, p = {self.p_value:.2g} ({percent})", *self._departures()]
-            lines.append(f"  means agree within {_percent(self.agreement)} all the same")
+            lines.append(f"  means are nowhere further apart than {_percent(self.agreement)} of the reference")
         if self.within is not None:
             lines.append(f"  {self._asked(self.within)}")
         return tuple(lines)
@@ -109,7 +109,7 @@ class Comparison:
     def records(self) -> list[dict[str, Any]]:
         """The table as plain rows."""
         names = {"reference": self.reference, "other": self.other, **self.where}
-        columns = {str(k): v.values.tolist() for k, v in (self.table.coords | self.table.data_vars).items()}
+        columns = {str(k): v.values.tolist() for k, v in self.table.variables.items()}
         return [names | dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def __str__(self) -> str:
@@ -134,19 +134,22 @@ class Comparison:
     def _clearest(self, group: np.ndarray) -> tuple[int, float, float]:
         """The look of a group with the smallest p-value (of means, then any), the largest difference among equals."""
         t = self.table.isel(look=group)
-        p = np.nan_to_num(np.min([np.nan_to_num(t[name].values, nan=2.0) for name in STATISTICS], axis=0), nan=2.0)
+        p = np.min([np.nan_to_num(t[name].values, nan=2.0) for name in STATISTICS], axis=0)
         with np.errstate(all="ignore"):
-            size = np.nan_to_num(np.abs(t["difference"] / t["error"]).values, nan=0.0, posinf=np.inf)
+            size = np.nan_to_num(np.abs(t["difference"].values / t["error"].values), nan=0.0, posinf=np.inf)
         best = min(range(len(group)), key=lambda i: (p[i], -size[i]))
         return int(group[best]), float(p[best]), -float(size[best])
 
     def _row(self, group: np.ndarray) -> tuple[str, ...]:
-        one = {str(k): v.item() for k, v in self.table.isel(look=self._clearest(group)[0]).variables.items()}
+        one = self._look(self._clearest(group)[0])
         cells = [_name(one), _time(one), f"{one['mean_reference']:.4g}", f"{one['mean_other']:.4g}"]
         for what, ends in (("difference", "band"), ("wasserstein", "wasserstein"), ("energy", "energy")):
             p = one["p_mean" if what == "difference" else f"p_{what}"]
             cells += [f"{one[what]:.3g}", f"[{one[f'{ends}_low']:.3g}, {one[f'{ends}_high']:.3g}]", f"{p:.2g}"]
         return tuple(cells)
+
+    def _look(self, i: int) -> dict[str, Any]:
+        return {str(k): v.values[i].item() for k, v in self.table.variables.items()}
 
     def _departures(self) -> Iterator[str]:
         """One line for each observable that parts."""
@@ -164,7 +167,7 @@ class Comparison:
     def _by_means(self, group: np.ndarray, differ: np.ndarray) -> str:
         t, r = self.table, self.relative
         most = differ[np.argmax(np.abs(r["difference"].values[differ]))]
-        one = {str(k): v.item() for k, v in t.isel(look=most).variables.items()}
+        one = self._look(int(most))
         ends = [_percent(float(r[k].values[most]), sign=True) for k in ("difference", "low", "high")]
         return (
             f"{_name(one)}: {_span(t['time'].values[differ], group.size)}{one['mean_other']:.4g} against "
@@ -176,7 +179,7 @@ class Comparison:
         p = np.fmin(t["p_wasserstein"].values, t["p_energy"].values)[group]
         differ = group[p <= 1 - self.level + 1e-12]
         most = group[int(np.nanargmin(p))]
-        one = {str(k): v.item() for k, v in t.isel(look=most).variables.items()}
+        one = self._look(int(most))
         return (
             f"{_name(one)}: {_span(t['time'].values[differ], group.size)}laws differ, means are not known to: standard "
             f"deviation {one['sd_other']:.4g} against {one['sd_reference']:.4g}, Wasserstein-1 "
