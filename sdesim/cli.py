@@ -1,4 +1,4 @@
-"""The command line: `sdesim list | run | plot | check | info | exit`, a thin shell over the library."""
+"""The command line: `sdesim list | run | exit | compare | plot | check | info`, a thin shell over the library."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ USAGE = """usage: sdesim COMMAND ...
   list                       the models there are
   run MODEL|FILE.py          simulate a model: writes a dataset and a figure, prints estimates and theory
   exit FORMULA               exit times of a landscape without a model file
+  compare FILE [FILE]        hold the dynamics of a dataset, or two datasets, against each other
   plot FILE                  the figure of a dataset
   check MODEL|--all          hold models against the claims of their papers
   info FILE                  what is in a dataset and how to make it again
@@ -177,6 +178,68 @@ def _plot(arguments: list[str]) -> int:
     return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """What is compared and how sure the answer is.
+
+    Parameters
+    ----------
+    reference : text
+        Name of the dynamics that the others are held against; the first one by default.
+    observables : text
+        Names of variables; all that were recorded by default.
+    within : number
+        Relative difference of means that still counts as agreement, such as 0.05.
+    level : number
+        Confidence level.
+    permutations : count
+        Permutations that p-values rest on.
+    paired : text
+        Pairs of paths with the same number: auto (where the seeds are the same), yes or no.
+    seed : count
+        Seed of the permutations.
+    """
+
+    reference: str | None = None
+    observables: Annotated[tuple[str, ...], repeated()] = ()
+    within: float | None = None
+    level: float = 0.95
+    permutations: int = 999
+    paired: str = "auto"
+    seed: int = 0
+
+
+def _compare(arguments: list[str]) -> int:
+    """Hold ensembles against each other: `sdesim compare FILE [FILE] [options]`."""
+    from sdesim import plot
+    from sdesim.analysis.compare.ensembles import compare
+    from sdesim.engine import results
+
+    name, rest = _first(arguments, "compare", "FILE")
+    more = [a for a in rest[:1] if not a.startswith("-")] if rest != arguments else []
+
+    def command(
+        options: CompareOptions, out: Path | None = None, overwrite: bool = False
+    ) -> tuple[CompareOptions, Path | None, bool]:
+        return options, out, overwrite
+
+    options, out, overwrite = parse(command, rest[len(more) :], "sdesim compare FILE [FILE]", _compare.__doc__)
+    ways = {"auto": "auto", "yes": True, "no": False}
+    if options.paired not in ways:
+        raise UsageError(f"unknown --paired {options.paired!r}: {near(options.paired, ways)}")
+    first = Path(name)
+    target = _check_figure(first.with_name(f"{first.stem}-compare.png") if out is None else out, overwrite)
+    asked = vars(options) | {"paired": ways[options.paired], "observables": options.observables or None}
+    data: Any = results.load(name)
+    if more:
+        data = {_stem(f, [name, *more]): results.load(f) for f in [name, *more]}
+    found = compare(data, **asked)
+    print(found)
+    plot.write(plot.compare(found), target)
+    print(f"figure   {target}")
+    return 0
+
+
 def _check(arguments: list[str]) -> int:
     """Hold a model, or all of them, against its paper: `sdesim check MODEL|--all [--seed S] [--json]`."""
     from sdesim.study import catalogue
@@ -215,6 +278,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "list": _list,
     "run": _run,
     "exit": _exit,
+    "compare": _compare,
     "plot": _plot,
     "check": _check,
     "info": _info,
@@ -287,6 +351,12 @@ def _finding_line(finding: Any) -> str:
         f"{'':<12} {finding.value:.6g} in [{finding.low:.6g}, {finding.high:.6g}], expected "
         f"{signs[finding.relation]} {finding.expected:.6g} ({finding.seconds:.1f} s)"
     )
+
+
+def _stem(name: str, names: list[str]) -> str:
+    """A file's name in short, whole where two are alike in short."""
+    stems = [Path(other).stem for other in names]
+    return Path(name).stem if stems.count(Path(name).stem) == 1 else name
 
 
 def _first(arguments: list[str], command: str, what: str) -> tuple[str, list[str]]:
