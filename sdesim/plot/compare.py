@@ -84,17 +84,23 @@ def _means(ax: Axes, shown: tuple[Comparison, ...], name: tuple[str, str]) -> No
         place = _place(one)
         if place not in cells:
             label = f"{one.reference}{f', {place}' if place else ''}"
-            _line(ax, t, "reference", one, "k" if not place else color, label, "--" if place else "-", i)
+            _line(ax, t, "reference", one, "k" if not place else color, label, "--" if place else "-", i + 0.85)
             cells[place] = None
-        _line(ax, t, "other", one, color, f"{one.other}{f', {place}' if place else ''}", "-", i + 1)
+        elif t.sizes["look"] < 2:
+            _line(ax, t, "reference", one, "k" if not place else color, None, "-", i + 0.85)
+        _line(ax, t, "other", one, color, f"{one.other}{f', {place}' if place else ''}", "-", i + 1.15)
 
 
-def _line(ax: Axes, t: Any, which: str, one: Comparison, color: str, label: str, style: str, place: int) -> None:
+def _line(
+    ax: Axes, t: Any, which: str, one: Comparison, color: str, label: str | None, style: str, place: float
+) -> None:
+    """A curve with its band, or a point (open: the reference) where there is one look."""
     n, mean, sd = (t[f"{what}_{which}"].values for what in ("n", "mean", "sd"))
     half = stdtrit(np.maximum(n - 1, 1), (1 + one.level) / 2) * sd / np.sqrt(np.maximum(n, 1))
     time = t["time"].values
     if time.size < 2:
-        ax.errorbar([place], mean, half, fmt="o", color=color, capsize=3, label=label)
+        inside = "w" if which == "reference" else color
+        ax.errorbar([place], mean, half, fmt="o", color=color, mfc=inside, capsize=3, label=label)
         return
     ax.plot(time, mean, style, color=color, linewidth=1.2, label=label)
     ax.fill_between(time, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
@@ -121,14 +127,14 @@ def _differences(ax: Axes, shown: tuple[Comparison, ...], name: tuple[str, str])
                 ax.plot(x[where], d[where], mark, color=color, markersize=5, label=parted.pop(mark, None))
     ax.axhline(0.0, color="k", linewidth=0.8)
     if shown and _rows(shown[0], name)["time"].size < 2:
-        ax.set_xticks(range(len(shown) + 1), [shown[0].reference, *(_tick(one) for one in shown)], fontsize="small")
-        ax.set_xlim(-0.5, len(shown) + 0.5)
+        ax.set_xticks(range(1, len(shown) + 1), [_tick(one) for one in shown], fontsize="small")
+        ax.set_xlim(0.5, len(shown) + 0.5)
     else:
         ax.set_xlabel("time")
 
 
 def _tick(one: Comparison) -> str:
-    return f"{one.other}\n{_place(one)}".strip()
+    return f"{one.other}, {_place(one)}".removesuffix(", ")
 
 
 def _place(one: Comparison) -> str:
