@@ -71,9 +71,8 @@ def alignment(
 
 def _squares(operator: Operator, n: int, seed: int) -> Tensor:
     """‖A v‖² for n vectors of random signs, whose mean is ‖A‖_F²: shape (paths, n)."""
-    signs = rademacher(n, operator.dim, operator.like, seed)
-    each = [operator.apply(v.expand(operator.paths, -1).contiguous()).to(torch.float64) for v in signs]
-    return torch.stack([e.square().sum(1) for e in each], dim=-1)
+    signs = rademacher(n, operator.dim, operator.x, seed)
+    return (operator @ signs.T.expand(operator.paths, -1, -1)).to(torch.float64).square().sum(1)
 
 
 def _cosine(forms: Tensor, h_squares: Tensor, s_squares: Tensor, level: float) -> Measured:

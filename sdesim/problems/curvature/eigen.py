@@ -54,7 +54,8 @@ def eigenvalues(
     """The k largest eigenvalues of each path's matrix, with eigenvectors and error bounds.
 
     Lanczos with full reorthogonalisation: it keeps max_products vectors of p numbers a path at most. Matrices of few
-    rows are decomposed whole. The start is a fixed random vector, the same for every path.
+    rows are decomposed whole. The start is a fixed random vector, the same for every path. An eigenvalue that occurs
+    several times, such as the zeros of a singular matrix, may be found once only.
 
     Parameters
     ----------
@@ -89,11 +90,11 @@ def eigenvalues(
         theta, vectors, products = _lanczos(operator, k, which, rtol, min(max_products, operator.dim), seed)
     chosen = _order(theta, which)[:, :k]
     values = theta.gather(1, chosen)
-    vectors = vectors.gather(2, chosen[:, None].expand(-1, operator.dim, -1)).to(operator.like.dtype)
+    vectors = vectors.gather(2, chosen[:, None].expand(-1, operator.dim, -1)).to(operator.x.dtype)
     residual = (operator @ vectors).to(torch.float64) - vectors.to(torch.float64) * values[:, None]
     bounds = residual.norm(dim=1)
     size = theta.abs().amax(1, keepdim=True)
-    rounding = 100 * torch.finfo(operator.like.dtype).eps
+    rounding = 100 * torch.finfo(operator.x.dtype).eps
     converged = (bounds <= max(rtol, rounding) * size).all(1)
     return Eigenvalues(values, vectors, bounds, converged, products + k)
 
@@ -106,7 +107,7 @@ def _order(theta: Tensor, which: str) -> Tensor:
 
 def _lanczos(operator: Operator, k: int, which: str, rtol: float, most: int, seed: int) -> tuple[Tensor, Tensor, int]:
     """Ritz values (paths, m) and vectors (paths, p, m) once the wanted ones have small bounds."""
-    n, p, like = operator.paths, operator.dim, operator.like
+    n, p, like = operator.paths, operator.dim, operator.x
     source = torch.Generator().manual_seed(seed)
     diagonal = torch.zeros(n, most, dtype=torch.float64, device=like.device)
     beside = torch.zeros_like(diagonal)
@@ -114,7 +115,7 @@ def _lanczos(operator: Operator, k: int, which: str, rtol: float, most: int, see
     basis[:, 0] = _unit(torch.randn(p, generator=source).to(like).expand(n, -1))
     for m in range(1, most + 1):
         v = basis[:, m - 1]
-        w = operator.apply(v)
+        w = operator @ v
         diagonal[:, m - 1] = (v * w).sum(1)
         w = _outside(w, basis[:, :m])
         beside[:, m - 1] = w.norm(dim=1)

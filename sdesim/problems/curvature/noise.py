@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sdesim.core.checks import count, near
-from sdesim.problems.curvature.operators import check_objective, hessian
+from sdesim.problems.curvature.operators import check_objective, examples_at_once, hessian, together
 from sdesim.problems.curvature.smooth import check_smooth
 from sdesim.problems.objective import Objective
 
@@ -112,7 +112,7 @@ def noise_scale(objective: Objective, x: Tensor | None = None, kind: str = "simp
             return noise_trace(objective, x) / gradient_square(objective, x)
         gradient = objective.gradient(x)
         forms = noise_forms(objective, x, n_products)
-        return forms.mean(-1) / (gradient * hessian(objective, x).apply(gradient)).sum(1)
+        return forms.mean(-1) / (gradient * (hessian(objective, x) @ gradient)).sum(1)
 
     return at if x is None else at(x)
 
@@ -123,10 +123,8 @@ def noise_forms(objective: Objective, x: Tensor, n: int, seed: int = 0) -> Tenso
     u = Σᵢ (ξᵢ - ξ̄) gᵢ / √N with independent normal ξ, one for each of the N examples: one backward pass.
     """
     source, size = torch.Generator().manual_seed(seed), objective.n_examples
-    curved, samples = hessian(objective, x), []
-    for _ in range(n):
-        xi = torch.randn(size, generator=source, dtype=torch.float64)
-        w = ((xi - xi.mean()) / size**0.5).to(x.device, x.dtype)
-        u = objective.weighted_gradient(x, w.expand(len(x), -1))
-        samples.append((u * curved.apply(u)).sum(1))
-    return torch.stack(samples, dim=-1)
+    xi = torch.randn(n, size, generator=source, dtype=torch.float64)
+    w = ((xi - xi.mean(1, keepdim=True)) / size**0.5).to(x.device, x.dtype)
+    drawn = w[:, None].expand(n, len(x), size)
+    u = together(objective.weighted_gradient, x, drawn, examples_at_once(objective)).permute(1, 2, 0)
+    return (u * (hessian(objective, x) @ u)).sum(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from sdesim.problems.landscape import Landscape
 from sdesim.problems.objective import Objective
 from sdesim.problems.second_order import hessian_vector
 
+ROOM = 2**21  # numbers worked on at once where several vectors are multiplied
+PER_EXAMPLE = 64  # of them for each example, about the activations of a small network
+
 
 @dataclass(frozen=True, eq=False)
 class Operator:
@@ -22,45 +26,59 @@ class Operator:
 
     Parameters
     ----------
-    apply : callable (v (paths, p)) -> (paths, p)
-        The product of each path's matrix with its vector.
-    like : tensor, shape (paths, p)
-        Number of paths, dimension, floating type and device.
+    product : callable (x (rows, p), v (rows, p)) -> (rows, p)
+        The product of the matrix at each x with its vector.
+    x : tensor, shape (paths, p)
+        Where the matrices are taken.
     name : str
+    examples : int
+        Examples gone through for a row; bounds how many rows are worked on at once.
     """
 
-    apply: Callable[[Tensor], Tensor]
-    like: Tensor
+    product: Callable[[Tensor, Tensor], Tensor]
+    x: Tensor
     name: str
+    examples: int = 0
 
     @property
     def paths(self) -> int:
         """Number of matrices."""
-        return len(self.like)
+        return len(self.x)
 
     @property
     def dim(self) -> int:
         """Rows p of each."""
-        return self.like.shape[1]
+        return self.x.shape[1]
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.paths} paths, {self.dim} × {self.dim}>"
 
     def __matmul__(self, v: Tensor) -> Tensor:
         """Products with one vector a path, (paths, p), or with several, (paths, p, m)."""
-        if v.shape == self.like.shape:
-            return self.apply(v)
-        if v.ndim != 3 or v.shape[:2] != self.like.shape:
-            raise ValueError(
-                f"vectors have shape {tuple(v.shape)}, expected ({self.paths}, {self.dim}) or one more axis"
-            )
-        return torch.stack([self.apply(column.contiguous()) for column in v.unbind(2)], dim=2)
+        if v.shape == self.x.shape:
+            return self.product(self.x, v)
+        if v.ndim != 3 or v.shape[:2] != self.x.shape:
+            given, expected = tuple(v.shape), f"({self.paths}, {self.dim})"
+            raise ValueError(f"vectors have shape {given}, expected {expected} or one more axis")
+        rows = v.permute(2, 0, 1)
+        return together(self.product, self.x, rows, self.examples).permute(1, 2, 0)
 
     def dense(self) -> Tensor:
         """The matrices themselves, (paths, p, p), from p products: for small p."""
-        unit = torch.eye(self.dim, dtype=self.like.dtype, device=self.like.device)
+        unit = torch.eye(self.dim, dtype=self.x.dtype, device=self.x.device)
         full = self @ unit.expand(self.paths, -1, -1)
         return (full + full.mT) / 2
+
+
+def together(f: Callable[[Tensor, Tensor], Tensor], x: Tensor, rows: Tensor, examples: int) -> Tensor:
+    """f of x and each of the m arrays in `rows` (m, paths, ...), several at once: shape (m, paths, ...)."""
+    at_once = max(1, ROOM // (len(x) * (x.shape[1] + PER_EXAMPLE * examples)))
+    parts = []
+    for some in rows.split(at_once):
+        own = x.expand(len(some), *x.shape).reshape(-1, x.shape[1]).contiguous()
+        found = f(own, some.reshape(-1, *rows.shape[2:]).contiguous())
+        parts.append(found.reshape(len(some), *x.shape))
+    return torch.cat(parts)
 
 
 def hessian(problem: Any, x: Any) -> Operator:
@@ -79,11 +97,20 @@ def hessian(problem: Any, x: Any) -> Operator:
     """
     check_smooth(problem)
     if isinstance(problem, Landscape):
-        points = landscape_points(problem, x)
-        values = np.asarray(problem.hessian(points if problem.dim > 1 else points[:, 0]), dtype=float)
-        matrix = torch.as_tensor(values.reshape(len(points), problem.dim, problem.dim))
-        return Operator(lambda v: (matrix @ v[..., None])[..., 0], matrix[:, 0], "Hessian")
-    return Operator(lambda v: hessian_vector(problem, x, v), x, "Hessian")
+        return Operator(partial(_landscape_product, problem), torch.as_tensor(landscape_points(problem, x)), "Hessian")
+    problem._check(x, None, None)
+    return Operator(partial(hessian_vector, problem), x, "Hessian", examples_at_once(problem))
+
+
+def examples_at_once(objective: Objective) -> int:
+    """Examples in one pass."""
+    return min(objective.n_examples, objective.at_once)
+
+
+def _landscape_product(landscape: Landscape, x: Tensor, v: Tensor) -> Tensor:
+    points, d = x.numpy(), landscape.dim
+    values = np.asarray(landscape.hessian(points if d > 1 else points[:, 0]), dtype=float)
+    return (torch.as_tensor(values.reshape(-1, d, d)) @ v[..., None])[..., 0]
 
 
 def landscape_points(landscape: Landscape, x: Any) -> np.ndarray:
@@ -134,13 +161,13 @@ def ggn(objective: Objective, x: Tensor) -> Operator:
         return torch.func.vjp(outputs, row)[1](bent)[0]
 
     @torch.no_grad()
-    def apply(v: Tensor) -> Tensor:
+    def products(x: Tensor, v: Tensor) -> Tensor:
         total = torch.zeros_like(x)
         for _, args, dims in objective._parts(None, None):
             total += objective._pass("ggn", product, x, (*args, v), (*dims, 0))
         return total / objective.n_examples
 
-    return Operator(apply, x, "Gauss-Newton matrix")
+    return Operator(products, x, "Gauss-Newton matrix", examples_at_once(objective))
 
 
 def noise(objective: Objective, x: Tensor) -> Operator:
@@ -163,12 +190,12 @@ def noise(objective: Objective, x: Tensor) -> Operator:
         return _jvp(lambda r: objective.example_losses(r, inputs, targets), row, v)[1]
 
     @torch.no_grad()
-    def apply(v: Tensor) -> Tensor:
+    def products(x: Tensor, v: Tensor) -> Tensor:
         parts = objective._parts(None, None)
         each = torch.cat([objective._pass("slopes", slopes, x, (*args, v), (*dims, 0)) for _, args, dims in parts], 1)
         return objective.weighted_gradient(x, (each - each.mean(1, keepdim=True)) / objective.n_examples)
 
-    return Operator(apply, x, "gradient noise")
+    return Operator(products, x, "gradient noise", examples_at_once(objective))
 
 
 def _jvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

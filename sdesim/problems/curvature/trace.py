@@ -49,23 +49,19 @@ def trace(
     if operator.dim <= n_products:
         return exact(operator.dense().diagonal(dim1=1, dim2=2).sum(1), "sum of the diagonal", level)
     third = n_products // 3 if method == "hutch++" else 0
-    signs = rademacher(n_products - third, operator.dim, operator.like, seed)
-    taken = torch.zeros(operator.paths, dtype=torch.float64, device=operator.like.device)
-    base = None
+    signs = rademacher(n_products - third, operator.dim, operator.x, seed)
+    taken = torch.zeros(operator.paths, dtype=torch.float64, device=operator.x.device)
+    vectors = _each_path(signs[third : n_products - third], operator)
     if third:
-        sketch = operator @ signs[:third].T.expand(operator.paths, -1, -1)
-        base = torch.linalg.qr(sketch).Q
+        base = torch.linalg.qr(operator @ _each_path(signs[:third], operator)).Q
         taken = (base * (operator @ base)).to(torch.float64).sum((1, 2))
-    forms = torch.stack([_form(operator, v, base) for v in signs[third : n_products - third]], dim=-1)
-    rest, error = mean_and_error(forms)
-    n, value = forms.shape[-1], taken + rest
+        vectors = vectors - base @ (base.mT @ vectors)
+    rest, error = mean_and_error((vectors * (operator @ vectors)).sum(1))
+    n, value = vectors.shape[2], taken + rest
     half = student(n, level) * error
     return Measured(value, value - half, value + half, level, n, f"{method}, Student interval")
 
 
-def _form(operator: Operator, signs: torch.Tensor, base: torch.Tensor | None) -> torch.Tensor:
-    """vᵀAv of each path, v outside of the basis."""
-    v = signs.expand(operator.paths, -1)
-    if base is not None:
-        v = v - (base @ (base.mT @ v[..., None]))[..., 0]
-    return (v * operator.apply(v.contiguous())).sum(1)
+def _each_path(signs: torch.Tensor, operator: Operator) -> torch.Tensor:
+    """The same vectors for every path, (paths, p, m)."""
+    return signs.T.expand(operator.paths, -1, -1)
