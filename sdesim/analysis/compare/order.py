@@ -11,7 +11,6 @@ import xarray as xr
 
 from sdesim.analysis.compare.looks import Looks, cells, ensembles, looks
 from sdesim.analysis.estimate import Estimate
-from sdesim.analysis.exit_times.power_law import power_law
 from sdesim.analysis.exit_times.scaling import scaling_exponent
 from sdesim.core.checks import near
 
@@ -205,10 +204,11 @@ def _resampled(chosen: list[Looks], columns: list[int], rates: np.ndarray, s: np
         for side, x in sides.items():
             key = (side, x.size)
             if key not in drawn:
-                drawn[key] = rng.multinomial(x.size, np.full(x.size, 1 / x.size), size=RESAMPLES).astype(float)
-            w, known = drawn[key], np.isfinite(x)
-            d[:, i] += (-1.0 if side == "reference" else 1.0) * (w @ np.where(known, x, 0.0)) / (w @ known)
+                drawn[key] = rng.integers(x.size, size=(RESAMPLES, x.size), dtype=np.int32)
+            d[:, i] += (-1.0 if side == "reference" else 1.0) * np.nanmean(x[drawn[key]], axis=1)
     with np.errstate(all="ignore"):
         logs = np.log(np.abs(d))
-    errors = s / np.exp(np.mean(logs, axis=0))
-    return np.array([power_law(np.log(rates), y, errors, 0.95).slope for y in logs])
+    x, weight = np.log(rates), np.exp(2 * np.mean(logs, axis=0)) / s**2
+    off = weight * (x - np.average(x, weights=weight))
+    slopes: np.ndarray = logs @ off / (off @ x)
+    return slopes
