@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sdesim.analysis.compare.distances import AT_ONCE
 from sdesim.analysis.compare.looks import Looks, cells, ensembles, looks
 from sdesim.analysis.estimate import Estimate
 from sdesim.analysis.exit_times.scaling import scaling_exponent
@@ -193,19 +194,20 @@ def _doubt(over: str, rates: np.ndarray, d: np.ndarray, s: np.ndarray, seen: Loo
 
 def _resampled(chosen: list[Looks], columns: list[int], rates: np.ndarray, s: np.ndarray, seed: int) -> np.ndarray:
     """Slopes of the fit to resampled paths, those of one number together at all learning rates."""
+    samples = []
+    for seen, column in zip(chosen, columns, strict=True):
+        a, b = seen.reference[:, column], seen.other[:, column]
+        samples.append({"both": b - a} if seen.paired else {"other": b, "reference": -a})
     rng = np.random.default_rng(seed)
-    drawn: dict[tuple[str, int], np.ndarray] = {}
-    d = np.empty((RESAMPLES, len(rates)))
-    for i, (seen, column) in enumerate(zip(chosen, columns, strict=True)):
-        sides = {"both": (seen.other - seen.reference)[:, column]} if seen.paired else {
-            "other": seen.other[:, column], "reference": seen.reference[:, column],
-        }  # fmt: skip
-        d[:, i] = 0.0
-        for side, x in sides.items():
-            key = (side, x.size)
-            if key not in drawn:
-                drawn[key] = rng.integers(x.size, size=(RESAMPLES, x.size), dtype=np.int32)
-            d[:, i] += (-1.0 if side == "reference" else 1.0) * np.nanmean(x[drawn[key]], axis=1)
+    d = np.zeros((RESAMPLES, len(rates)))
+    rows = max(AT_ONCE // max(x.size for sides in samples for x in sides.values()), 1)
+    for k in range(0, RESAMPLES, rows):
+        drawn: dict[tuple[str, int], np.ndarray] = {}
+        for i, sides in enumerate(samples):
+            for side, x in sides.items():
+                if (side, x.size) not in drawn:
+                    drawn[side, x.size] = rng.integers(x.size, size=(min(rows, RESAMPLES - k), x.size))
+                d[k : k + rows, i] += np.nanmean(x[drawn[side, x.size]], axis=1)
     with np.errstate(all="ignore"):
         logs = np.log(np.abs(d))
     x, weight = np.log(rates), np.exp(2 * np.mean(logs, axis=0)) / s**2
