@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import sdesim as sd
 
-from . import neuron, quartic
+from . import full, modes, neuron, quartic
 
-PARTS = {"quartic": quartic, "neuron": neuron}
+PARTS = {"quartic": quartic, "neuron": neuron, "modes": modes, "full": full}
 PAPER = sd.Paper(
     authors="Chen, Feng and Kunin, Daniel and Yamamura, Atsushi and Ganguli, Surya",
     title="Stochastic collapse: how gradient noise attracts SGD dynamics towards simpler subnetworks",
