@@ -3,8 +3,9 @@
 A student UV of 8 units, U and V whole matrices, learns y = XW + τ N(0, 1) from 1024 examples by SGD on batches of
 size B, with replacement; W has the singular values 2 and 1. The residuals, of variance near τ² in every output, make
 noise of variance about τ²/B in the gradient of a mode per unit of its weights: the label noise of `modes` with
-η'σ² → η τ²/B. So modes with a singular value below about η τ²/(2B) collapse, and as the batch shrinks the rank and the
-test loss fall. The set of students of a lower rank is invariant for every batch.
+η'σ² → η τ²/B. So modes with a singular value below about η τ²/(2B) collapse: the rank falls as the batch shrinks. The
+set of students of a lower rank is invariant for every batch. While the rate is as large the test loss is higher for
+small batches: the modes that live fluctuate.
 
 Chen, Kunin, Yamamura and Ganguli, arXiv 2306.04251, section 5: the setting and batches from 1 up are the paper's, the
 size is reduced and all numbers are ours.
@@ -102,7 +103,7 @@ def figure(ds: Any, p: Params) -> Any:
         for batch_size in p.batches:
             found = sd.sample.mean(ds[name].sel(batch_size=batch_size))
             ax.plot(found.value["time"], found.value, label=f"B = {batch_size}")
-            ax.fill_between(found.value["time"], found.low, found.high, alpha=0.25)
+            ax.fill_between(found.value["time"], np.maximum(found.low, found.value / 10), found.high, alpha=0.25)
         ax.set(xscale="log", xlabel="time, η × steps", ylabel=label)
         ax.legend(fontsize="small")
     panels[1].set_yscale("log")
