@@ -31,6 +31,10 @@ class Output:
         Seed of all random numbers.
     threads : int
         Threads (default: all cores).
+    device : text
+        Where to compute, such as cpu, cuda or cuda:1 (default: where the model's data are; formulas in compiled code).
+    dtype : text
+        Floating type on a device: float32 or float64 (default: that of the model, float64 for formulas).
     out : path
         Dataset to write, ending in .zarr or .nc; the figure stands beside it as .png.
     overwrite : bool
@@ -40,12 +44,20 @@ class Output:
     paths: int | None = None
     seed: int = 0
     threads: int | None = None
+    device: str | None = None
+    dtype: str | None = None
     out: Path | None = None
     overwrite: bool = False
 
     def run_options(self) -> dict[str, Any]:
         """What `run` is called with."""
-        return {"seed": self.seed, "threads": self.threads, "progress": sys.stderr.isatty()}
+        return {
+            "seed": self.seed,
+            "threads": self.threads,
+            "device": self.device,
+            "dtype": self.dtype,
+            "progress": sys.stderr.isatty(),
+        }
 
 
 def repeated() -> Any:

@@ -142,3 +142,61 @@ def test_interrupted_run_keeps_what_is_finished(elsewhere: Path) -> None:
     counts = results.status_counts(results.load(elsewhere / "a.zarr"))
     assert counts["interrupted"] > 0
     assert (elsewhere / "a.png").exists()
+
+
+NET = """
+import dataclasses
+import sdesim as sd
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    lr: float = 0.1
+
+def build(p):
+    objective = sd.network(sd.mlp(3, 4, 1), "mse", sd.data.teacher_student(n=40, d=3, n_test=20))
+    watched = [sd.Record([0.0, 1.0], values={"test_loss": objective.test_loss})]
+    return sd.Experiment(sd.SGD(objective, p.lr, batch_size=4), objective, 4, n_steps=10, observers=watched)
+
+model = sd.Model("net2020", sd.Paper("Doe, Jane", "A Net", 2020), Params, build)
+"""
+
+
+def test_a_network_runs_on_the_device_and_in_the_type_that_are_asked_for() -> None:
+    import torch
+
+    Path("net.py").write_text(NET)
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        for dtype in ("float32", "float64"):
+            where = ["--device", device, "--dtype", dtype, "--overwrite"]
+            assert main(["run", "net.py", *where]) == 0
+            ds = results.load("net2020.zarr")
+            assert ds.attrs["dtype"] == dtype and str(ds.attrs["device"]).startswith(device)
+            assert f"--device {device} --dtype {dtype}" in ds.attrs["command"]
+            assert np.isfinite(ds["test_loss"]).all()
+
+
+def test_a_formula_on_a_device_runs_on_the_tensor_engine_and_agrees_with_compiled_code() -> None:
+    assert main([*WELL, "--paths", "50", "--out", "a.zarr"]) == 0
+    assert main([*WELL, "--paths", "50", "--out", "b.zarr", "--device", "cpu"]) == 0
+    compiled, tensor = results.load("a.zarr"), results.load("b.zarr")
+    assert (compiled.attrs["engine"], tensor.attrs["engine"]) == ("native", "tensor")
+    np.testing.assert_allclose(tensor["exit_time"], compiled["exit_time"])
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (["--device", "cuda:99"], "device 'cuda:99' is not there; use one of cpu"),
+        (["--device", "gpu"], "device 'gpu' is not there; use one of cpu"),
+        (["--dtype", "float46"], "unknown dtype 'float46': did you mean float64"),
+    ],
+)
+@pytest.mark.parametrize("command", [("run", "net.py"), WELL], ids=["network", "formula"])
+def test_devices_and_types_that_are_not_there_are_one_line(
+    capsys, elsewhere: Path, command: tuple[str, ...], where: list[str], message: str
+) -> None:
+    Path("net.py").write_text(NET)
+    assert main([*command, *where]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and message in err
+    assert [path.name for path in elsewhere.iterdir() if path.name != "__pycache__"] == ["net.py"]

@@ -127,7 +127,7 @@ def with_start(plan: Plan, x0: Any) -> Plan:
         If x0 is of another shape, not finite, or outside the region to be left.
     """
     if hasattr(x0, "fresh_states"):
-        x0 = x0.fresh_states(plan.n_paths, plan.seed, plan.start_path)
+        x0 = x0.fresh_states(plan.n_paths, plan.seed, plan.start_path).cpu()
     if hasattr(plan.dynamics, "at_rest"):
         x0 = plan.dynamics.at_rest(x0)
     states = _start(x0, plan.dynamics.dim, plan.cells, plan.n_paths, plan.start_path, plan.seed)

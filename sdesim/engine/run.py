@@ -73,7 +73,8 @@ def run(
         "auto": native for formulas, tensor for everything else and on a device. "reference" is plain NumPy over the
         same random numbers, slow and easy to read.
     device : str, optional
-        Where the tensor engine computes: "cpu" (default), "cuda", "cuda:1", ...
+        Where the tensor engine computes: "cpu", "cuda", "cuda:1", ...; default: where the objective is, else the CPU.
+        Objectives in the dynamics and in what observers watch follow, in the dtype as well.
     dtype : "float32" or "float64", optional
         Of the tensor engine's states; default: that of the objective, float64 for formulas.
     block : int, optional
@@ -105,6 +106,9 @@ def run(
     if engine == "reference" and resume is not None:
         raise ValueError("the reference engine cannot resume: use engine='native'")
     threads = default_threads() if threads is None else count("threads", threads, least=1)
+    if engine == "tensor" and (device is not None or dtype is not None):
+        dynamics, observers = _placed(dynamics, observers, device, dtype)
+        seen = watch(observers)
     if wall_time is not None:
         positive("wall_time", wall_time)
     plan = make_plan(dynamics, seen, n_paths, t_max, n_steps, seed, start_path, vary)
@@ -154,6 +158,16 @@ def _chosen(engine: str, dynamics: Any, seen: Watch, tensor_options: dict[str, A
     if engine != "tensor" and foreign:
         raise ValueError(f"engine={engine!r} runs formulas alone: use engine='tensor' for {foreign[0]}")
     return engine
+
+
+def _placed(dynamics: Any, observers: Sequence[Any], device: str | None, dtype: str | None) -> tuple[Any, Any]:
+    """Dynamics and observers with their objectives on the device, both checked."""
+    from sdesim.engine import tensor
+    from sdesim.engine.moving import Mover
+
+    where = tensor.device_for(dynamics, device, dtype, None, 1)
+    mover = Mover(None if device is None else where.device, None if dtype is None else where.dtype)
+    return mover(dynamics), mover(tuple(observers))
 
 
 Move = Callable[[Ensemble, np.ndarray | None, Callable[[], bool], Callable[[Progress], None]], Any]
