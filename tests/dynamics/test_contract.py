@@ -47,6 +47,7 @@ def kinds(dim, law):
         if isinstance(law, sd.Gaussian):
             yield sd.Milstein(sd.SDE(-f.gradient, [f"0.4 + {v}**2/9" for v in f.variables], noise=law), 0.05)
             yield sd.Heun(sd.SDE(-f.gradient, 0.4, noise=law, calculus="stratonovich"), 0.05)
+            yield sd.SVAG(f, 0.1, l=2, noise=law)
         if dim == 2:
             yield sd.EulerMaruyama(sd.SDE(-f.gradient, [["x", 0.1], [0, 0.3]], noise=law), 0.05)
 

@@ -165,7 +165,7 @@ def _landscape(dynamics: Any) -> Any:
     inner = dynamics
     while hasattr(inner, "dynamics"):
         inner = inner.dynamics
-    if not hasattr(inner, "landscape") or getattr(inner, "random", ()):
+    if not hasattr(inner, "landscape") or getattr(inner, "random", None):
         raise ValueError(f"the wells of {inner} are not known: give landscape=")
     return inner.landscape if not getattr(inner, "params", None) else inner.landscape.with_params(**inner.params)
 
