@@ -139,14 +139,14 @@ def moment(l, batch_size=2, label=0.0):  # noqa: E741
 
 def test_on_least_squares_the_second_moment_at_rest_is_exact():
     svag = sd.SVAG(objective(), LR, 2, 4, label_noise=0.5)
-    states = sd.run(svag, BEST, 8192, t_max=8.0, seed=1, block=8192).final_state.values
+    states = sd.run(svag, BEST, 8192, t_max=8.0, seed=1, block=8192, threads=1).final_state.values
     assert agrees(states, moment(4, label=0.5))
     assert not agrees(states, moment(1, label=0.5))
 
 
 def test_weight_decay_pulls_towards_the_ridge_solution():
     svag = sd.SVAG(objective(), LR, 6, 4, sampling="fresh", weight_decay=0.3)  # the whole data: no noise
-    states = sd.run(svag, np.zeros(2), 2, t_max=40.0, seed=1).final_state.values
+    states = sd.run(svag, np.zeros(2), 2, t_max=40.0, seed=1, threads=1).final_state.values
     ridge = np.linalg.solve(H + 0.3 * np.eye(2), A.T @ Y / len(A))
     np.testing.assert_allclose(states, np.broadcast_to(ridge, states.shape), rtol=1e-10)
 
