@@ -68,7 +68,7 @@ def student(tau: float) -> sd.Objective:
         return ((outputs - wanted) ** 2).sum(-1) / 2
 
     examples = tuple(torch.tensor(a, dtype=torch.float32) for a in (inputs, targets))
-    return sd.network(torch.nn.Sequential(*layers), half, examples)
+    return sd.network(torch.nn.Sequential(*layers), half, examples, method="vmap")
 
 
 def product(x: torch.Tensor) -> torch.Tensor:
@@ -111,7 +111,7 @@ def figure(ds: Any, p: Params) -> Any:
 
 
 def change(name: str) -> Any:
-    """Measures how much lower something is at the end with B = 4 than with B = 64."""
+    """Measures how much lower something is at t = 12 with B = 4 than with B = 64."""
 
     def measure(seed: int, level: float) -> Any:
         found = runs(seed)[name].isel(time=-1)
@@ -123,7 +123,7 @@ def change(name: str) -> Any:
 @functools.lru_cache(maxsize=1)
 def runs(seed: int) -> Any:
     """Both batch sizes of the claims."""
-    return build(Params(batches=(4, 64))).run(16, seed, progress=False)
+    return build(Params(batches=(4, 64), t_max=12.0)).run(16, seed, progress=False)
 
 
 ROWS = (

@@ -38,15 +38,16 @@ class Tangent:
         Of d components.
     normal_to : set, or list of k rows of d numbers, optional
         The invariant set: one of `sdesim.invariant` (`VanishingNeurons`, `DuplicateNeurons`, `LowRank`; for formulas
-        `Subspace`), or rows that span the normal space of a linear one. First states are moved to the set. For
-        (x, velocity) of `Momentum` a set of parameters acts on both halves.
+        `Subspace`), or rows that span the normal space of a linear one. First states are moved to the set, and every
+        step is put back on it, or rounding errors would grow where the set repels. For (x, velocity) of `Momentum` a
+        set of parameters acts on both halves.
     direction : list of d numbers, optional
         First v, up to its length. Default: one generic direction, the same for all paths.
 
     Raises
     ------
     TypeError, ValueError
-        For a dynamics without a derivative, or rows and directions that do not fit.
+        For a dynamics without a derivative, a set that is not invariant, or rows and directions that do not fit.
 
     Notes
     -----
@@ -113,10 +114,8 @@ class Tangent:
             given = given[..., None]
         if given.shape[-1:] != (d,):
             raise ValueError(f"x0 has shape {given.shape}, Tangent starts from ({d},) for all paths or (n_paths, {d})")
-        x = self._on_set(np.atleast_2d(given))
-        v = np.broadcast_to(_unit(np.array(self.direction or _generic(d))), x.shape)
-        if self.normal_to is not None:
-            v = self._normal_array(x, v)
+        first = np.atleast_2d(given)
+        x, v = self._on_set(first, np.broadcast_to(_unit(np.array(self.direction or _generic(d))), first.shape))
         length = np.linalg.norm(v, axis=-1, keepdims=True)
         if not np.all(length > 1e-9):
             raise ValueError("the direction lies in the set: give one with a part normal to it")
@@ -131,6 +130,7 @@ class Tangent:
         here, v, s = x[:, :d], x[:, d : 2 * d], x[:, 2 * d :]
         new, w = _tensor_push(self.dynamics, ops, here, v, z, k)
         if self.normal_to is not None:
+            new = self._nearest(new)
             w = self._normal(new, w)
         import torch
 
@@ -140,11 +140,12 @@ class Tangent:
     def _formula_step(self, ops: Ops, x: Any, z: Any, k: Any) -> Any:
         d, parts = self.dynamics.dim, ops.split(x)
         new, w = push(self.dynamics, ops, ops.stack(parts[:d]), ops.stack(parts[d : 2 * d]), z, k)
-        along = ops.split(w)
+        there, along = ops.split(new), ops.split(w)
         if self.normal_to is not None:
-            along = [sum(p * c for p, c in zip(row, along, strict=True) if p) for row in _projection(self.normal_to)]
+            there = [a - b for a, b in zip(there, _normal_parts(self.normal_to, there), strict=True)]
+            along = _normal_parts(self.normal_to, along)
         length = ops.norm(ops.stack(along))
-        return ops.stack([*ops.split(new), *(c / length for c in along), parts[2 * d] + ops.log(length)])
+        return ops.stack([*there, *(c / length for c in along), parts[2 * d] + ops.log(length)])
 
     def _normal(self, x: Any, w: Any) -> Any:
         """The part of w normal to the set, for parameters and velocities alike."""
@@ -156,25 +157,25 @@ class Tangent:
         halves = w.split(p, dim=-1)
         return torch.cat([self.normal_to.normal(x[:, :p], half) for half in halves], dim=-1)
 
-    def _normal_array(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """`_normal` of arrays."""
+    def _nearest(self, x: Any) -> Any:
+        """The nearest points of the set; velocities lose their normal part."""
         if isinstance(self.normal_to, tuple):
-            return v @ np.array(_projection(self.normal_to))
-        import torch
-
-        return self._normal(torch.tensor(x), torch.tensor(v)).numpy()
-
-    def _on_set(self, x: np.ndarray) -> np.ndarray:
-        """The nearest points of the set."""
-        if self.normal_to is None:
-            return x
-        if isinstance(self.normal_to, tuple):
-            return x - x @ np.array(_projection(self.normal_to))
+            return x - self._normal(x, x)
         import torch
 
         p = self.dynamics.objective.dim
-        nearest = self.normal_to.project(torch.tensor(x[:, :p])).numpy()
-        return np.concatenate([nearest, x[:, p:]], axis=-1)
+        here, *velocity = x.split(p, dim=-1)
+        here = self.normal_to.project(here)
+        return torch.cat([here, *(half - self.normal_to.normal(here, half) for half in velocity)], dim=-1)
+
+    def _on_set(self, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First points and directions, moved to the set and normal to it."""
+        if self.normal_to is None:
+            return x, v
+        import torch
+
+        nearest = self._nearest(torch.tensor(x))
+        return nearest.numpy(), self._normal(nearest, torch.tensor(v)).numpy()
 
 
 def _check_differentiable(dynamics: Any) -> None:
@@ -213,6 +214,8 @@ def _set(given: Any, dynamics: Any) -> Any:
             f"normal_to={given!r} is a set of the parameters of an objective; for formulas give rows that span the "
             "normal space, such as [[1, -1]] for the set x = y"
         )
+    if not getattr(given, "invariant", True):
+        raise ValueError(f"normal_to={given!r} is no invariant set, SGD leaves it: use one whose `invariant` is True")
     return given
 
 
@@ -250,6 +253,11 @@ def _projection(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...],
     basis = basis[size > 1e-12 * size[0]]
     found = basis.T @ basis
     return tuple(tuple(row) for row in np.where(np.abs(found) < 1e-15, 0.0, found).tolist())
+
+
+def _normal_parts(rows: tuple[tuple[float, ...], ...], parts: list[Any]) -> list[Any]:
+    """The projection of a vector, given by its components, on the span of the rows."""
+    return [sum(p * c for p, c in zip(row, parts, strict=True) if p) for row in _projection(rows)]
 
 
 def _unit(v: np.ndarray) -> np.ndarray:

@@ -110,6 +110,15 @@ def test_an_interrupted_run_goes_on_to_the_same_states():
     np.testing.assert_array_equal(done["final_state"], whole["final_state"])
 
 
+def test_a_path_stays_on_a_set_that_repels_it():
+    """Neurons alike drift apart by rounding, e^(10) times a time unit here, unless they are put together again."""
+    sde = sd.SDE(["10*x - 9*tanh(y)", "10*y - 9*tanh(x)"], [["x"], ["y"]])
+    ds = sd.run(sd.Tangent(sd.EulerMaruyama(sde, 0.01), [[1, -1]]), [1e-3, 1e-3], 4, t_max=5.0, engine="reference")
+    x = ds["final_state"].isel(component=slice(2))
+    np.testing.assert_allclose(x[:, 0], x[:, 1], rtol=1e-14)
+    assert (ds["final_state"].sel(component="log_growth") > 50).all()
+
+
 class Torus:
     """An equation of callables."""
 
@@ -188,6 +197,7 @@ def test_tangents_normal_to_a_vanishing_neuron_have_no_other_part(kind):
         (lambda: sd.Tangent(chain(), direction=[0, 0]), "direction must not be zero"),
         (lambda: sd.Tangent(chain(), direction="x"), "2 finite numbers"),
         (lambda: sd.Tangent(chain(), sd.invariant.VanishingNeurons(net(), 0, [1])), "parameters of an objective"),
+        (lambda: sd.Tangent(sd.MinibatchSGD(net(), 0.1, 4), sd.invariant.LowRank(net(), 0, 1)), "no invariant set"),
         (lambda: sd.Tangent(sd.Truncated(sd.MinibatchSGD(net(), 0.1, 4), 0.1)), "no derivative of Truncated"),
         (
             lambda: sd.Tangent(sd.EulerMaruyama(sd.minibatch_sde(net(), 0.1, 4, covariance="diagonal"), 0.01)),
