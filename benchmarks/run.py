@@ -31,6 +31,7 @@ SECTIONS = {
     "rare_exits": "rare_exits",
     "exit_scaling": "exit_scaling",
     "weak_order": "weak_order",
+    "stationary": "stationary",
 }
 
 
