@@ -26,6 +26,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import torch
 
 import sdesim as sd
 
@@ -64,9 +65,10 @@ class Params:
 class Small:
     """First weights 0.001 N(0, 1), path by path."""
 
-    def fresh_states(self, n_paths: int, seed: int, start_path: int = 0) -> np.ndarray:
+    def fresh_states(self, n_paths: int, seed: int, start_path: int = 0) -> torch.Tensor:
         """Weights of each path, (n_paths, 2)."""
-        return START * np.random.default_rng(seed).standard_normal((start_path + n_paths, 2))[start_path:]
+        drawn = np.random.default_rng(seed).standard_normal((start_path + n_paths, 2))
+        return torch.tensor(START * drawn[start_path:])
 
 
 def chain(p: Params, eta: float) -> sd.Tangent:
