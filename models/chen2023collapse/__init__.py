@@ -14,9 +14,16 @@ from __future__ import annotations
 
 import sdesim as sd
 
-from . import full, modes, neuron, quartic
+from . import full, modes, networks, neuron, permutation, quartic
 
-PARTS = {"quartic": quartic, "neuron": neuron, "modes": modes, "full": full}
+PARTS = {
+    "quartic": quartic,
+    "neuron": neuron,
+    "modes": modes,
+    "full": full,
+    "permutation": permutation,
+    "networks": networks,
+}
 PAPER = sd.Paper(
     authors="Chen, Feng and Kunin, Daniel and Yamamura, Atsushi and Ganguli, Surya",
     title="Stochastic collapse: how gradient noise attracts SGD dynamics towards simpler subnetworks",
