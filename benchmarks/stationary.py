@@ -125,12 +125,15 @@ def _draw(limit: float, errors: Any, found: Any, noisy: Any, plain: Any) -> None
     for color, name, rows, top in (("C0", "batches of two", noisy, limit), ("C1", "label noise", plain, 2 / STIFFEST)):
         for (i, j), k in zip(ENTRIES, range(3), strict=True):
             x = [r["lr"] / top + 0.008 * (k - 1) for r in rows]
-            y = [r["mean"][k] / r["exact"][k] for r in rows]
-            half = [abs(r["half"][k] / r["exact"][k]) for r in rows]
+            unit = [np.sqrt(r["exact"][0 if i == 0 else 2] * r["exact"][0 if j == 0 else 2]) for r in rows]
+            y = [(r["mean"][k] - r["exact"][k]) / u for r, u in zip(rows, unit, strict=True)]
+            half = [r["half"][k] / u for r, u in zip(rows, unit, strict=True)]
             label = f"{name}, entry {i + 1}{j + 1}"
             axes[0].errorbar(x, y, half, fmt="os^"[k], color=color, markersize=4, capsize=2, label=label)
-    axes[0].axhline(1.0, color="k", linewidth=0.8)
-    axes[0].set(xlabel="η / stability limit", ylabel="simulated / exact covariance", title="joint 95 % intervals")
+    axes[0].axhline(0.0, color="k", linewidth=0.8)
+    axes[0].set(
+        xlabel="η / stability limit", ylabel="(simulated - exact) / standard deviations", title="joint 95 % intervals"
+    )
     shares = np.geomspace(SMALL[0], 0.5, 40)
     axes[1].plot(shares, [_lost(sde_moment(0, s * limit / B), s * limit) for s in shares], "k", label="Lyapunov, exact")
     axes[1].plot(shares, errors[0] * shares / SMALL[0], "k:", label="slope 1")
@@ -144,6 +147,9 @@ def _draw(limit: float, errors: Any, found: Any, noisy: Any, plain: Any) -> None
     axes[1].set(
         xscale="log", yscale="log", xlabel="η / stability limit", ylabel="relative error of the SDE's covariance"
     )
+    ticks = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.5)
+    axes[1].set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes[1].set_xticks([], minor=True)
     axes[1].set_title("batches of two, trace", fontsize="medium")
     for ax in axes:
         ax.legend(fontsize="small")
