@@ -151,7 +151,9 @@ def _draw(limit: float, errors: Any, found: Any, noisy: Any, plain: Any) -> None
     axes[1].set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes[1].set_xticks([], minor=True)
     axes[1].set_title("batches of two, trace", fontsize="medium")
-    for ax in axes:
-        ax.legend(fontsize="small")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low - 0.3 * (high - low), high)
+    axes[0].legend(fontsize="small", ncols=2, loc="lower center")
+    axes[1].legend(fontsize="small")
     figure.savefig(FIGURES / "stationary.png", dpi=150)
     plt.close(figure)

@@ -190,6 +190,7 @@ def test_last_states_stand_in_where_nothing_was_recorded():
 
 
 A, B = pair()
+LONG = [recorded(correlated(RNG, 60, 20), seed) for seed in (1, 2)]
 FEW = pair(5, 5, seeds=(1, 1))
 
 
@@ -208,7 +209,8 @@ FEW = pair(5, 5, seeds=(1, 1))
         (lambda: sd.compare(*FEW), "5 pairs of paths are too few for level 0.95: .* take at least 6 paths each"),
         (lambda: sd.compare(*pair(3, 3)), "3 and 3 paths are too few for level 0.95: .* take at least 4 paths each"),
         (lambda: sd.compare(A, B, permutations=10), "10 permutations give no p-value below 0.05: take at least 19"),
-        (lambda: sd.compare(A, B, permutations=10**9), "12 looks at 120 paths are too many"),
+        (lambda: sd.compare(A, B, permutations=5 * 10**6), "120 paths are too many for 5000000 perm.* take 100"),
+        (lambda: sd.compare(*LONG, permutations=4 * 10**6), "60 looks at 120 paths .*, about 41 looks in all"),
         (lambda: sd.compare(A, B, level=95), "level must be between 0 and 1, got 95"),
         (lambda: sd.compare(A, B, within=-1), "within must be positive"),
         (lambda: sd.compare(A, B, paired="yes"), "paired must be 'auto', True or False, got 'yes'"),

@@ -63,6 +63,24 @@ def test_differences_that_change_sign_have_no_order():
     assert sd.weak_order(runs).warning.startswith("the differences change sign")
 
 
+def test_weak_order_of_the_sde_of_sgd_is_that_of_the_exact_means():
+    """f = (1 + ξ) x²/2: SGD has the mean (1 - η)^(T/η), Euler steps of its SDE (1 - h)^(T/h)."""
+    loss, t = sd.Landscape("(a + xi)*x**2/2", params={"a": 1.0, "xi": 0.0}), 1.2
+    runs, exact = {}, []
+    for i, lr in enumerate((0.1, 0.2, 0.4)):
+        h = lr / 40
+        sgd = sd.SGD(loss, lr, noise=sd.Gaussian(0.2), random="xi")
+        sde = sd.EulerMaruyama(sd.SDE("-x", "c*x", params={"c": 0.2 * lr**0.5}), h)
+        both = {"SGD": (sgd, round(t / lr)), "SDE": (sde, round(t / h))}
+        runs[lr] = {
+            name: sd.run(d, 1.0, 40_000, n_steps=n, seed=10 * i + n, progress=False) for name, (d, n) in both.items()
+        }
+        exact.append((1 - h) ** round(t / h) - (1 - lr) ** round(t / lr))
+    found = sd.weak_order(runs)
+    truth = sd.exits.scaling_exponent(exact, over=[0.1, 0.2, 0.4]).value
+    assert found.low <= truth <= found.high < 1.5  # of first order, not of second
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

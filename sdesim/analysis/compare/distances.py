@@ -35,7 +35,7 @@ def distances(
 ) -> Distances:
     """Distances of all looks; `first` as `permute.labels` gives it."""
     x = np.concatenate([a, b])
-    own = np.ascontiguousarray(first.T).astype(np.int32)
+    own = np.ascontiguousarray(first.T)
     noise = _multipliers(len(a), len(b), paired, replicates, seed)
     looks = x.shape[1]
     w, e = np.full((len(first), looks), np.nan), np.full((len(first), looks), np.nan)
@@ -61,7 +61,7 @@ def _of_labels(own: np.ndarray, order: np.ndarray, gaps: np.ndarray) -> tuple[np
     rank = np.arange(1, n)[:, None]
     chunk = max(AT_ONCE // n, 1)
     for k in range(0, total, chunk):
-        below = np.cumsum(own[order, k : k + chunk], axis=0)
+        below = np.cumsum(own[order, k : k + chunk], axis=0, dtype=np.int32)
         size = below[-1].astype(float)
         with np.errstate(all="ignore"):
             d = below[:-1] * (1 / size + 1 / (n - size))
@@ -75,8 +75,8 @@ def _of_labels(own: np.ndarray, order: np.ndarray, gaps: np.ndarray) -> tuple[np
 def _multipliers(n_reference: int, n_other: int, paired: bool, replicates: int, seed: int) -> np.ndarray:
     """Gaussian multipliers of the rows, (rows, replicates); one for both rows of a pair."""
     rng = np.random.default_rng([seed, 1])
-    noise = rng.standard_normal((n_reference, replicates))
-    return np.concatenate([noise, noise if paired else rng.standard_normal((n_other, replicates))])
+    noise = rng.standard_normal((n_reference, replicates), dtype=np.float32)
+    return np.concatenate([noise, noise if paired else rng.standard_normal((n_other, replicates), dtype=np.float32)])
 
 
 def _spread(
@@ -86,7 +86,7 @@ def _spread(
     found = []
     chunk = max(AT_ONCE // len(order), 1)
     for k in range(0, noise.shape[1], chunk):
-        weights = noise[order, k : k + chunk]
+        weights = noise[order, k : k + chunk].astype(float)
         for side, sign in ((own, 1.0), (~own, -1.0)):
             n = side.sum()
             weights[side] = sign * (weights[side] - weights[side].mean(axis=0)) / np.sqrt(n * (n - 1.0))

@@ -20,6 +20,8 @@ from sdesim.core.checks import count, near, positive
 REPLICATES = 400
 # Rows × looks × permutations beyond which a comparison would take minutes.
 MOST_WORK = 2e10
+# Rows × permutations, or × replicates, beyond which it would take gigabytes.
+MOST_LABELS = 5e8
 
 
 def compare(
@@ -134,6 +136,11 @@ def _check_size(seen: Looks, level: float, permutations: int) -> None:
         what = f"{n} pairs of paths" if seen.paired else f"{n} and {m} paths"
         raise ValueError(
             f"{what} are too few for level {level:g}: no difference could be found; take at least {need} paths each"
+        )
+    if float(n + m) * max(permutations, REPLICATES) > MOST_LABELS:
+        raise ValueError(
+            f"{n + m} paths are too many for {permutations} permutations: take "
+            f"{int(MOST_LABELS / max(permutations, REPLICATES))} or fewer by ds.isel(path=slice(...))"
         )
     work = float(n + m) * len(seen.observable) * permutations
     if work > MOST_WORK:

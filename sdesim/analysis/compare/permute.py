@@ -15,6 +15,8 @@ import numpy as np
 
 # Statistics equal up to this share are ties.
 TIE = 1e-9
+# Numbers worked on at once.
+AT_ONCE = 2**22
 
 
 def labels(n_reference: int, n_other: int, paired: bool, permutations: int, seed: int) -> np.ndarray:
@@ -23,10 +25,14 @@ def labels(n_reference: int, n_other: int, paired: bool, permutations: int, seed
     n = n_reference + n_other
     own = np.arange(n) < n_reference
     if paired:
-        swap = rng.random((permutations, n_reference)) < 0.5
+        swap = rng.random((permutations, n_reference), dtype=np.float32) < 0.5
         return np.vstack([own, np.concatenate([~swap, swap], axis=1)])
-    dealt = np.argsort(rng.random((permutations, n), dtype=np.float32), axis=1) < n_reference
-    return np.vstack([own, dealt])
+    dealt = np.empty((1 + permutations, n), dtype=bool)
+    dealt[0] = own
+    for k in range(1, 1 + permutations, rows := max(AT_ONCE // n, 1)):
+        some = dealt[k : k + rows]
+        some[:] = np.argsort(rng.random(some.shape), axis=1) < n_reference
+    return dealt
 
 
 def least_p_value(n_reference: int, n_other: int, paired: bool) -> float:
@@ -40,7 +46,12 @@ def least_p_value(n_reference: int, n_other: int, paired: bool) -> float:
 
 
 def t_statistics(a: np.ndarray, b: np.ndarray, first: np.ndarray, paired: bool) -> np.ndarray:
-    """Welch's t (of pairs: Student's) for every permutation and look, (permutations, looks)."""
+    """|Welch's t| (of pairs: Student's) for every permutation and look, (permutations, looks)."""
+    rows = max(AT_ONCE // first.shape[1], 1)
+    return np.concatenate([_t(a, b, first[k : k + rows], paired) for k in range(0, len(first), rows)])
+
+
+def _t(a: np.ndarray, b: np.ndarray, first: np.ndarray, paired: bool) -> np.ndarray:
     if paired:
         d = np.nan_to_num(a - b)
         n = np.isfinite(a - b).sum(axis=0)
