@@ -187,6 +187,29 @@ def test_tangents_normal_to_a_vanishing_neuron_have_no_other_part(kind):
     assert np.isfinite(ds["final_state"].sel(component="log_growth")).all()
 
 
+def linear_net():
+    rng = np.random.default_rng(8)
+    layers = [torch.nn.Linear(3, 4, bias=False), torch.nn.Linear(4, 2, bias=False)]
+    data = torch.tensor(rng.normal(size=(9, 3))), torch.tensor(rng.normal(size=(9, 2)))
+    return sd.network(torch.nn.Sequential(*layers).double(), "mse", data)
+
+
+@pytest.mark.parametrize("kind", ["LowRank", "DuplicateNeurons"])
+def test_tangents_of_curved_and_of_flat_sets_stay_normal_to_them_at_every_batch_size(kind):
+    problem = linear_net()
+    if kind == "LowRank":
+        held = sd.invariant.LowRank(problem, 0, 1, joint=True)
+    else:
+        held = sd.invariant.DuplicateNeurons(problem, 0, 0, 2)
+    tangent = sd.Tangent(sd.MinibatchSGD(problem, 0.05, 1), held)
+    ds = sd.run(tangent, problem, 3, n_steps=60, vary={"batch_size": [1, 4]}, threads=1)
+    state = torch.tensor(ds["final_state"].values.reshape(6, -1))
+    x, v = state[:, : problem.dim], state[:, problem.dim : 2 * problem.dim]
+    assert held.contains(x, 1e-12).all()
+    torch.testing.assert_close(held.normal(x, v), v, rtol=0, atol=1e-10)
+    assert not torch.allclose(state[:3, -1], state[3:, -1])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
