@@ -11,8 +11,14 @@ from sdesim.study import catalogue
 ROOT = Path(__file__).parents[1] / "models"
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 ALLOWED = {
-    "__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "scipy", "torch", "sdesim",
+    "__future__", "dataclasses", "functools", "math", "statistics", "typing", "collections.abc", "numpy", "sdesim",
 }  # fmt: skip
+LIBRARIES = {"scipy", "torch"}  # whose modules have names of their own
+
+
+def allowed(module: str | None) -> bool:
+    """Whether a model may import a module."""
+    return module in ALLOWED or (module or "").split(".")[0] in LIBRARIES
 
 
 def chains(tree: ast.AST) -> list[list[str]]:
@@ -41,9 +47,9 @@ def problems(source: str, in_package: bool = False) -> list[str]:
         if isinstance(node, ast.Import):
             names = [(a.name, a.asname) for a in node.names]
             wrong += [
-                f"import {n} as {alias}" for n, alias in names if n not in ALLOWED or (n == "sdesim") != (alias == "sd")
+                f"import {n} as {alias}" for n, alias in names if not allowed(n) or (n == "sdesim") != (alias == "sd")
             ]
-        if isinstance(node, ast.ImportFrom) and (node.module not in ALLOWED or node.module == "sdesim"):
+        if isinstance(node, ast.ImportFrom) and (not allowed(node.module) or node.module == "sdesim"):
             beside = in_package and node.level == 1 and "." not in (node.module or "")
             wrong += [] if beside else [f"from {'.' * node.level}{node.module} import ..."]
     for chain in chains(tree):

@@ -23,7 +23,7 @@ import numpy as np
 
 import sdesim as sd
 
-SMALL = {"block": 256, "threads": 1}  # so few weights: two threads would wait for each other
+SMALL = {"block": 1024, "threads": 1}  # so few weights: two threads would wait for each other
 START = (1.0, 0.6, -0.6, -0.4)  # w₁, w₂, v₁, v₂
 
 
@@ -110,23 +110,23 @@ def figure(ds: Any, p: Params) -> Any:
 
 
 def decay(lr: float, noise: float, after: float, t_max: float) -> Any:
-    """Measures the slope of log d² of each of 256 paths between two times."""
+    """Measures the slope of log d² of each of 1024 paths between two times."""
 
     def measured(seed: int) -> Any:
         watched = [sd.Record(times=(after, t_max), values={"d2": square})]
-        ds = sd.run(chain(P, lr, noise), START, 256, t_max=t_max, seed=seed, observers=watched, **SMALL)
+        ds = sd.run(chain(P, lr, noise), START, 1024, t_max=t_max, seed=seed, observers=watched, **SMALL)
         return slopes(ds, after)
 
     return measured
 
 
 def on_the_set(lr: float, noise: float, after: float, t_max: float) -> Any:
-    """Measures twice the growth of a displacement normal to the set, of each of 256 paths on it."""
+    """Measures twice the growth of a displacement normal to the set, of each of 1024 paths on it."""
 
     def measured(seed: int) -> Any:
         tangent = sd.Tangent(chain(P, lr, noise), normal_to=duplicates())
         watched = [sd.Record(times=(after,))]
-        ds = sd.run(tangent, START, 256, t_max=t_max, seed=seed, observers=watched, **SMALL)
+        ds = sd.run(tangent, START, 1024, t_max=t_max, seed=seed, observers=watched, **SMALL)
         grown = ds["final_state"].isel(component=-1) - ds["state"].isel(component=-1, time=0)
         return (2 * grown / (t_max - after)).drop_vars(["component", "time"])
 
