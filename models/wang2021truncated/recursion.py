@@ -1,4 +1,4 @@
-"""Truncated heavy-tailed SGD leaves sharp minima and stays out of them.
+"""The recursion on a function of one variable: exits, occupancy, and the chain of wells.
 
     X⁺ = φ_L(X - φ_b(η f'(X) - η Z)),   φ_b(w) = w min(1, b/|w|),   L = 1.6
 
@@ -37,7 +37,23 @@ RATES = (0.02, 0.01, 0.005, 0.002)
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """The run of the paper's figure: rate, longest step, noise, start, length, walls, last factor of f."""
+    """The run of the paper's figure.
+
+    Parameters
+    ----------
+    lr, n_steps : float, int
+        Learning rate η and number of steps.
+    b : float
+        Longest step of the truncated recursion.
+    alpha, scale : float
+        Tail index and scale of the noise.
+    x0 : float
+        Start.
+    limit : float
+        Walls at ±L.
+    dent, dent_rate : float
+        Constants of the last factor of f.
+    """
 
     lr: float = 0.001
     b: float = 0.5
@@ -103,9 +119,8 @@ def known(p: Params, truncated: bool, rtol: float = 2e-3) -> Any:
     return sd.chain.known(exact_chain(p, truncated, rtol).generator, landscape(p).minima)
 
 
-def figure(ds: Any) -> Any:
+def figure(ds: Any, p: Params) -> Any:
     """Landscape, paths, time in the wells; sharp mass and exponents of the exit time against η, from the operator."""
-    p = model.params_of(ds)
     drawn, axes = sd.plot.canvas(6)
     sd.plot.landscape(axes[0], landscape(p))
     for name, one in ds.groupby("dynamics"):
@@ -283,41 +298,29 @@ def ball_claim(jumps: int, b: float | None, relation: str, bound: float) -> sd.C
 
 
 COARSE, MIDDLE, FINE = Params(lr=0.02), Params(lr=0.005), Params(lr=0.002)
-model = sd.Model(
-    name="wang2021truncated",
-    paper=sd.Paper(
-        authors="Wang, Xingyu and Oh, Sewoong and Rhee, Chang-Han",
-        title="Eliminating Sharp Minima from SGD with Truncated Heavy-Tailed Noise",
-        year=2021,
-        arxiv="2102.04297",
+CLAIMS = (
+    *(claim for case in CASES for claim in exit_claims(case)),
+    sd.Claim(
+        "no truncation, lr=0.002: well 2 is left by one jump, 2/(H(d_left/lr) + H(d_right/lr)) steps",
+        "one-jump limit", lambda seed, level: exact_exit(FINE, WIDE, False), lambda: one_jump_time(FINE, WIDE),
+        "within", 0.05,
     ),
-    Params=Params,
-    build=build,
-    figure=figure,
-    claims=(
-        *(claim for case in CASES for claim in exit_claims(case)),
-        sd.Claim(
-            "no truncation, lr=0.002: well 2 is left by one jump, 2/(H(d_left/lr) + H(d_right/lr)) steps",
-            "one-jump limit", lambda seed, level: exact_exit(FINE, WIDE, False), lambda: one_jump_time(FINE, WIDE),
-            "within", 0.05,
-        ),
-        law_claim(),
-        sharp_claim(False, "equals", False, 1.0, "no truncation: stationary share of the sharp wells"),
-        sharp_claim(True, "equals", True, 1.0, "truncation: stationary share of the sharp wells"),
-        sharp_claim(True, "below", False, 0.2, "truncation nearly empties the sharp wells"),
-        estimated_claim(COARSE),
-        estimated_claim(MIDDLE),
-        estimated_claim(FINE),
-        sd.Claim(
-            "b = 0.5: from lr=0.005 to 0.002 the chain of wells, in its own time, drifts by less than 1 %",
-            "limit theorem", lambda seed, level: sd.chain.distance(
-                known(MIDDLE, True), known(FINE, True), scaled=True), 0.01, "below",
-        ),
-        jump_claim(False),
-        jump_claim(True),
-        # Between the limits -1/2, -1 and -3/2 of one, two and three jumps.
-        ball_claim(1, None, "above", -0.75),
-        ball_claim(2, 0.7, "below", -0.75),
-        ball_claim(3, 0.4, "below", -1.25),
+    law_claim(),
+    sharp_claim(False, "equals", False, 1.0, "no truncation: stationary share of the sharp wells"),
+    sharp_claim(True, "equals", True, 1.0, "truncation: stationary share of the sharp wells"),
+    sharp_claim(True, "below", False, 0.2, "truncation nearly empties the sharp wells"),
+    estimated_claim(COARSE),
+    estimated_claim(MIDDLE),
+    estimated_claim(FINE),
+    sd.Claim(
+        "b = 0.5: from lr=0.005 to 0.002 the chain of wells, in its own time, drifts by less than 1 %",
+        "limit theorem", lambda seed, level: sd.chain.distance(
+            known(MIDDLE, True), known(FINE, True), scaled=True), 0.01, "below",
     ),
+    jump_claim(False),
+    jump_claim(True),
+    # Between the limits -1/2, -1 and -3/2 of one, two and three jumps.
+    ball_claim(1, None, "above", -0.75),
+    ball_claim(2, 0.7, "below", -0.75),
+    ball_claim(3, 0.4, "below", -1.25),
 )  # fmt: skip

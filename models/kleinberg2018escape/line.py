@@ -19,6 +19,10 @@ z = ηωA, and ωx in place of (1 - η)ωx, the last mean is -J₁(z):
 
 0.03 % above the value of the transfer operator. The naive ρ²/(6η) is 8 % above it: the gradient depends on the noise.
 
+Restarting from a reached point with less noise comes closer to x*: at ρ = 0.06 E x² falls from 0.38 to 0.13 over a time
+of 100, while paths that begin at x0 with that noise have not all arrived (0.28). Less again, ρ = 0.03, freezes
+paths in the minima they are in (0.36).
+
 Kleinberg, Li and Yuan, arXiv 1802.06175: recursion, convexity after convolution and regimes are the paper's; this
 family of losses is ours.
 """
@@ -105,9 +109,8 @@ def second_moment(p: Params) -> float:
     return kick / (eta * (2 - eta))
 
 
-def figure(ds: Any) -> Any:
+def figure(ds: Any, p: Params) -> Any:
     """The loss and its convolutions, a path in each regime, distance from x* against noise."""
-    p = model.params_of(ds)
     drawn, (loss, path, spread) = sd.plot.canvas(3)
     x, f = np.linspace(0.0, 1.15 * p.x0, 801), landscape(p)
     for i, (name, rho) in enumerate((("small", p.small), ("middle", p.middle), ("large", p.large))):
@@ -168,7 +171,22 @@ MEAN = measured(sd.sample.mean, P.middle, 100_000, n_steps=100)
 SQUARE = measured(mean_of(np.square), P.middle, 400_000, t_max=10.0)
 HALF = measured(CONVEXITY, P.middle / 2, 100_000, LEAVES, n_steps=1)
 WALK, WIDE = (measured(mean_of(np.square), P.large, 200_000, 0.0, n_steps=n) for n in (5, 1000))
-CLAIMS = (
+LOWER = 0.06  # noise after a restart
+HALVED = "half the long-run value at ωρ=π"
+
+
+def half_moment() -> float:
+    """Half of E x² in the long run at ωρ = π."""
+    return float(long_run(P, P.middle).variance) / 2
+
+
+def restarted(x: Any, level: float) -> Any:
+    """E x² after more time with less noise, from reached points."""
+    ds = sd.run(dynamics(P, LOWER), x.values, x.size, t_max=100.0, seed=1)
+    return sd.sample.mean(ds["final_state"].squeeze() ** 2, level)
+
+
+ROWS = (
     ("small noise: share of paths in the start's minimum at t=100", "three regimes",
      measured(STUCK, P.small, 20_000, t_max=100.0), 0.999, "above"),
     ("ωρ=π: share of paths near x* at t=50", "main theorem", SHARE,
@@ -183,17 +201,9 @@ CLAIMS = (
     ("ωρ=π, long run: formula for E x²", MOMENT, lambda seed, level: long_run(P, P.middle).variance,
      second_moment(P), "within", 0.005),
     ("ωρ=π, long run: E x² is below ρ²/(6η)", MOMENT, SQUARE, P.middle**2 / 0.06, "below"),
+    (f"restarted at t=50 with ρ = 0.06: E x² falls below {HALVED}", "restarts",
+     measured(restarted, P.middle, 20_000, t_max=50.0), half_moment, "below"),
+    (f"ρ = 0.06 from the start, for as long: E x² is still above {HALVED}", "restarts",
+     measured(mean_of(np.square), LOWER, 20_000, t_max=100.0), half_moment, "above"),
 )  # fmt: skip
-model = sd.Model(
-    name="kleinberg2018escape",
-    paper=sd.Paper(
-        authors="Kleinberg, Robert and Li, Yuanzhi and Yuan, Yang",
-        title="An Alternative View: When Does SGD Escape Local Minima?",
-        year=2018,
-        arxiv="1802.06175",
-    ),
-    Params=Params,
-    build=build,
-    figure=figure,
-    claims=tuple(sd.Claim(*row) for row in CLAIMS),
-)
+CLAIMS = tuple(sd.Claim(*row) for row in ROWS)
