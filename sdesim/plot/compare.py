@@ -51,9 +51,7 @@ def compare(found: Comparisons) -> Figure:
     axes[0, 0].set_ylabel(f"mean, {100 * shown[0].level:g} % interval")
     axes[1, 0].set_ylabel("difference [sd of the reference],\nsimultaneous band")
     axes[0, 0].legend(fontsize="small")
-    marked = [ax for ax in axes[1] if ax.get_legend_handles_labels()[1]]
-    for ax in marked[:1]:
-        ax.legend(fontsize="small")
+    _name_marks(axes[1, 0], {line.get_marker() for ax in axes[1] for line in ax.lines})
     drawn.suptitle(_headline(found), fontsize="medium")
     return drawn
 
@@ -107,7 +105,6 @@ def _line(
 
 
 def _differences(ax: Axes, shown: tuple[Comparison, ...], name: tuple[str, str]) -> None:
-    parted = {"o": "means part", "x": "laws part"}
     for i, one in enumerate(shown):
         t, color, alpha = _rows(one, name), f"C{i + 1}", 1 - one.level + 1e-12
         sd = t["sd_reference"].values
@@ -124,13 +121,22 @@ def _differences(ax: Axes, shown: tuple[Comparison, ...], name: tuple[str, str])
         laws = ~means & (np.fmin(t["p_wasserstein"].values, t["p_energy"].values) <= alpha)
         for mark, where in (("o", means), ("x", laws)):
             if where.any():
-                ax.plot(x[where], d[where], mark, color=color, markersize=5, label=parted.pop(mark, None))
+                ax.plot(x[where], d[where], mark, color=color, markersize=5)
     ax.axhline(0.0, color="k", linewidth=0.8)
     if shown and _rows(shown[0], name)["time"].size < 2:
         ax.set_xticks(range(1, len(shown) + 1), [_tick(one) for one in shown], fontsize="small")
         ax.set_xlim(0.5, len(shown) + 0.5)
     else:
         ax.set_xlabel("time")
+
+
+def _name_marks(ax: Axes, used: set[Any]) -> None:
+    """A legend of the marks that occur."""
+    names = {mark: text for mark, text in (("o", "means part"), ("x", "laws part")) if mark in used}
+    for mark, text in names.items():
+        ax.plot([], [], f"k{mark}", markersize=5, label=text)
+    if names:
+        ax.legend(fontsize="small")
 
 
 def _tick(one: Comparison) -> str:
