@@ -23,11 +23,12 @@ def test_files_the_readme_names_are_there() -> None:
     for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / name).is_file(), name
     for command in re.findall(r"sdesim (\w+)", README):
-        assert command in {"list", "run", "exit", "check", "plot", "info", "as"}, command
+        assert command in {"list", "run", "exit", "check", "compare", "plot", "info", "as"}, command
 
 
 def test_models_of_the_readme_are_those_of_the_tree() -> None:
     files = {p.stem for p in (ROOT / "models").glob("*.py") if p.stem != "__init__"}
+    files |= {p.parent.name for p in (ROOT / "models").glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)) == files
 
 
