@@ -55,7 +55,8 @@ def compare(
     weights) and may share batches or normals, so their paths are dependent and dealing them anew would be wrong, too
     timid or too bold. Pairs change places instead, which is exact for equal laws given what is shared, and right for
     many paths whatever the dependence inside a pair. The correction is within one comparison: one other dynamics, one
-    cell of a sweep.
+    cell of a sweep. Values that are not finite (paths that stopped or diverged) are left out at their times and noted;
+    values that differ by less than 64 roundings of the type they were computed in are equal.
 
     Parameters
     ----------

@@ -169,8 +169,9 @@ class Comparison:
         most = differ[np.argmax(np.abs(r["difference"].values[differ]))]
         one = self._look(int(most))
         ends = [_percent(float(r[k].values[most]), sign=True) for k in ("difference", "low", "high")]
+        most_of = "most " if differ.size > 1 else ""
         return (
-            f"{_name(one)}: {_span(t['time'].values[differ], group.size)}{one['mean_other']:.4g} against "
+            f"{_name(one)}: {_span(t['time'].values[differ], group.size)}{most_of}{one['mean_other']:.4g} against "
             f"{one['mean_reference']:.4g}, {ends[0]} [{ends[1]}, {ends[2]}], p = {one['p_mean']:.2g}"
         )
 
@@ -241,7 +242,8 @@ class Comparisons:
 def _percent(x: float, sign: bool = False) -> str:
     if not math.isfinite(x):
         return "no known share" if math.isinf(x) else "nan %"
-    return f"{100 * x:+.2g} %" if sign else f"{100 * x:.2g} %"
+    digits = ".0f" if abs(x) >= 1 else ".2g"
+    return f"{100 * x:{'+' if sign else ''}{digits}} %"
 
 
 def _name(one: dict[str, Any]) -> str:
@@ -258,7 +260,7 @@ def _span(times: np.ndarray, of: int) -> str:
         return ""
     if times.size == 1:
         return f"at time {times[0]:.4g}{f' of {of} times' if of > 1 else ''}, "
-    return f"from time {times.min():.4g} to {times.max():.4g} ({times.size} of {of} times), most "
+    return f"from time {times.min():.4g} to {times.max():.4g} ({times.size} of {of} times), "
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
