@@ -164,6 +164,24 @@ def test_curvlinops_finds_the_same(objective, x):
         )
 
 
+def test_scipy_finds_the_same_eigenvalues_over_the_bridge_to_curvlinops(objective, x, truth):
+    from curvlinops import hutchpp_trace
+    from scipy.sparse.linalg import eigsh
+
+    operator = curvature.hessian(objective, x)
+    for path in range(PATHS):
+        theirs = curvature.to_curvlinops(operator, path)
+        expected = eigsh(theirs.to_scipy(), k=2, which="LA", return_eigenvectors=False)[::-1]
+        np.testing.assert_allclose(curvature.eigenvalues(operator, 2, rtol=1e-8).values[path], expected, rtol=1e-6)
+        v = torch.randn(objective.dim, 2, dtype=x.dtype, generator=torch.Generator().manual_seed(3))
+        torch.testing.assert_close(theirs @ v, truth["hessian"][path] @ v)
+    torch.manual_seed(0)
+    noise = curvature.to_curvlinops(curvature.noise(objective, x))
+    assert float(hutchpp_trace(noise, 60)) == pytest.approx(float(curvature.noise_trace(objective, x)[0]), rel=0.2)
+    with pytest.raises(ValueError, match="path must be below 2"):
+        curvature.to_curvlinops(operator, 2)
+
+
 def test_least_squares_has_its_matrix_as_hessian_and_as_gauss_newton_matrix():
     a = torch.tensor(np.random.default_rng(1).normal(size=(N, 3)))
     linear = sd.network(nn.Linear(3, 1, bias=False).double(), "mse", (a, a[:, :1]))

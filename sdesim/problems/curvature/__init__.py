@@ -8,6 +8,7 @@ give one number a path: with x at once, without x as a function for `Record(valu
 from __future__ import annotations
 
 from sdesim.problems.curvature.alignment import alignment, overlap
+from sdesim.problems.curvature.bridge import to_curvlinops
 from sdesim.problems.curvature.condition import Condition, sde_condition
 from sdesim.problems.curvature.eigen import Eigenvalues, eigenvalues, noise_eigenvalues
 from sdesim.problems.curvature.measured import Measured
@@ -41,5 +42,6 @@ __all__ = [
     "overlap",
     "sde_condition",
     "sharpness",
+    "to_curvlinops",
     "trace",
 ]
