@@ -93,7 +93,7 @@ def figure(ds: Any, p: Params) -> Any:
         middle, band = np.exp(np.log(d2).mean("path")), d2.quantile([0.1, 0.9], "path")
         decay.semilogy(d2["time"], middle, f"C{i}", label=f"σ = {sigma:g}")
         decay.fill_between(d2["time"], *band, color=f"C{i}", alpha=0.25)
-    decay.set(xlabel="time [lr × steps]", ylabel="d² of the two neurons, mean of its log, 80 % of paths")
+    decay.set(xlabel="time [lr × steps]", ylabel="d², mean of its log and 80 % of paths")
     decay.set_title(f"lr = {p.lr_max:g}")
     decay.set_ylim(1e-20, 10)
     for name, one in ds.sel(label_noise=slice(0.05, None)).groupby("dynamics"):
@@ -102,8 +102,8 @@ def figure(ds: Any, p: Params) -> Any:
         error = [found.value - found.low, found.high - found.value]
         rates.errorbar(at, found.value, error, fmt="o", markersize=3, capsize=2, label=str(name))
     ends = np.array([p.lr_max / 4 * 0.01, p.lr_max * 0.16])
-    rates.loglog(ends, 8 * ends, "k:", label="in proportion to lr σ²")
-    rates.set(xlabel="lr σ²", ylabel="rate of decay of d² [1/time], 99.9 %")
+    rates.loglog(ends, 8 * ends, "k:", label="slope one")
+    rates.set(xlabel="lr σ²", ylabel="decay of d² [1/time], 99.9 %")
     for ax in (decay, rates):
         ax.legend(fontsize="small")
     return drawn
