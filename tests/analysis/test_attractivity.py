@@ -63,6 +63,16 @@ def test_the_sde_of_minibatches_has_their_curvature_and_noise():
     assert euler.discrete != pytest.approx(sgd.discrete, rel=1e-2)
 
 
+def test_weight_decay_of_the_sde_counts():
+    one, xy, _ = two_layers()
+    sde = sd.minibatch_sde(one.objective, 0.8, 2, weight_decay=0.3)
+    found = sd.attractivity(sd.EulerMaruyama(sde, 0.01), [0.0, 0.0], [1.0, 1.0])
+    assert found.curvature == pytest.approx(0.3 - xy.mean())
+    assert found.exponent == pytest.approx(-found.curvature - found.noise)
+    of_sgd = sd.attractivity(sd.SGD(one.objective, 0.8, 2, weight_decay=0.3), [0.0, 0.0], [1.0, 1.0])
+    assert found.exponent == pytest.approx(of_sgd.exponent)
+
+
 def test_float32_is_enough_and_too_many_batches_have_no_sum(monkeypatch):
     one, xy, _ = two_layers()
     sgd = sd.SGD(one.objective.to(dtype=torch.float32), 0.8, batch_size=2)
@@ -93,6 +103,13 @@ def test_float32_is_enough_and_too_many_batches_have_no_sum(monkeypatch):
             lambda: sd.attractivity(sd.Momentum(two_layers()[0].objective, 0.1, 1), [0.0] * 4, [1, 1, 0, 0]),
             TypeError,
             "no factor of Momentum",
+        ),
+        (
+            lambda: sd.attractivity(
+                sd.EulerMaruyama(sd.minibatch_sde(two_layers()[0].objective, 0.1, 1, order=2), 0.01), [0, 0], [1, 1]
+            ),
+            ValueError,
+            "order 2 needs third derivatives",
         ),
     ],
 )

@@ -27,9 +27,11 @@ def of_batches(dynamics: Any, x: np.ndarray, n: np.ndarray) -> Attractivity:
     if type(dynamics) is MinibatchSGD:
         sgd, decay, label_noise = dynamics, float(dynamics.weight_decay), float(dynamics.label_noise)
     elif type(dynamics) is EulerMaruyama and isinstance(dynamics.sde, MinibatchSDE):
-        sgd, decay, label_noise = dynamics.sde, 0.0, 0.0
+        sgd, decay, label_noise = dynamics.sde, float(dynamics.sde.weight_decay), 0.0
         if sgd.covariance != "exact":
             raise ValueError(f"attractivity needs covariance='exact', got {sgd.covariance!r}")
+        if sgd.order != 1:
+            raise ValueError("the curvature of the equation of order 2 needs third derivatives: write order=1")
     else:
         raise TypeError(
             f"attractivity has no factor of {type(dynamics).__name__}: use SGD(objective, lr, batch_size) or its SDE, "
