@@ -34,6 +34,7 @@ def test_exponent_of_the_quartic_at_its_maximum_is_that_of_the_euler_factor(at_o
     exact = sd.mean_log(1 + MU * DT, zeta * np.sqrt(DT)) / DT
     found = sd.lyapunov(at_origin, after, 1 - ALARM)
     assert found.value.dims == ("zeta",)
+    assert all(v.attrs["units"] == "1/time" for v in (found.value, found.low, found.high))
     assert inside(found, exact)
     assert not inside(found, MU + zeta**2 / 2)  # the Stratonovich reading
     assert not inside(found, MU - zeta**2)

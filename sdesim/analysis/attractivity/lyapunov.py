@@ -11,6 +11,8 @@ from sdesim.core.checks import near
 from sdesim.dynamics.tangent import GROWTH
 from sdesim.engine.results import Status
 
+UNITS = {"units": "1/time", "long_name": "Lyapunov exponent"}
+
 
 def lyapunov(ds: xr.Dataset, after: float = 0.0, level: float = 0.95, *, distance: str | None = None) -> Estimate:
     """Exponential rate of growth of a small displacement per unit time, the Lyapunov exponent.
@@ -64,7 +66,8 @@ def lyapunov(ds: xr.Dataset, after: float = 0.0, level: float = 0.95, *, distanc
     slopes = slopes.where(ds["status"] != Status.DIVERGED)
     centre = slopes.mean("path", skipna=False)
     half = stdtrit(n - 1, (1 + level) / 2) * slopes.std("path", ddof=1, skipna=False) / np.sqrt(n)
-    value, low, high = (v if v.ndim else float(v) for v in (centre, centre - half, centre + half))
+    ends = (v.assign_attrs(UNITS) for v in (centre, centre - half, centre + half))
+    value, low, high = (v if v.ndim else float(v) for v in ends)
     return Estimate(value, low, high, level, n, "mean growth rate over paths, Student interval")
 
 
