@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import sdesim as sd
+from sdesim.observe.invariant.neurons import places
 
 
 def problem(module: nn.Module, shape: tuple[int, ...] = (3,), n_out: int = 2) -> Any:
@@ -114,6 +115,23 @@ def test_layers_without_neurons_of_their_own_are_refused(module: Any, shape: Any
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_channels_of_different_groups_are_not_exchanged_or_mixed() -> None:
+    module = nn.Sequential(nn.Conv1d(2, 4, 1, groups=2), nn.Conv1d(4, 3, 1), nn.Flatten(), nn.Linear(9, 2))
+    objective = problem(module, (2, 3))
+    inside = sd.invariant.DuplicateNeurons(objective, 0, 2, 3)
+    x = inside.project(torch.randn(2, objective.dim))
+    gradient = objective.gradient(x)
+    assert (inside.normal(x, gradient).norm(dim=1) < 1e-5 * gradient.norm(dim=1)).all()
+    at = places(objective, 0)
+    x[:, at[2]] = x[:, at[1]]
+    gradient = objective.gradient(x)
+    assert (gradient[:, at[1]] - gradient[:, at[2]]).norm(dim=1).min() > 1e-3  # equal weights do not stay equal
+    with pytest.raises(ValueError, match="channels 1 and 2 of layer 0 hear different inputs"):
+        sd.invariant.DuplicateNeurons(objective, 0, 1, 2)
+    with pytest.raises(ValueError, match="convolution in groups, whose channels hear different inputs"):
+        sd.invariant.LowRank(objective, 0, 2, joint=True)
 
 
 @pytest.mark.parametrize(("activation", "value"), [("softplus", "0.6931"), ("sigmoid", "0.5")])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sdesim.observe.invariant import linear
+from sdesim.observe.invariant.connections import connection
 from sdesim.observe.invariant.neurons import checked, places, put
 from sdesim.problems.objective import Objective
 
@@ -35,7 +36,8 @@ class DuplicateNeurons:
     Raises
     ------
     ValueError
-        If the layer has no incoming and outgoing weights that belong to single neurons, or i = j.
+        If the layer has no incoming and outgoing weights that belong to single neurons, i = j, or they are channels
+        of different groups of a convolution.
 
     References
     ----------
@@ -52,7 +54,14 @@ class DuplicateNeurons:
 
     def __post_init__(self) -> None:
         at = places(self.objective, self.layer)
-        object.__setattr__(self, "places", at[list(checked("i, j", (self.i, self.j), len(at)))])
+        i, j = checked("i, j", (self.i, self.j), len(at))
+        groups = getattr(connection(self.objective, self.layer).here, "groups", 1)
+        if i * groups // len(at) != j * groups // len(at):
+            raise ValueError(
+                f"channels {i} and {j} of layer {self.layer!r} hear different inputs, being in different ones of its "
+                f"{groups} groups, so that equal weights do not stay equal: take two of one group"
+            )
+        object.__setattr__(self, "places", at[[i, j]])
 
     def normal(self, x: Any, v: Any) -> Any:
         """Part of `v` (paths, p) that is normal to the set: half the difference of the two, with opposite signs."""

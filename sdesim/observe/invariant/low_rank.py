@@ -72,10 +72,16 @@ class LowRank:
         return self.joint
 
     def _joint_places(self) -> Tensor:
-        if not connection(self.objective, self.layer).linear:
+        found = connection(self.objective, self.layer)
+        if not found.linear:
             raise ValueError(
                 f"layer {self.layer!r} feeds an activation or a maximum, so a low rank of its incoming and outgoing "
                 "weights is not kept: use joint=False, which watches its weight matrix, or activation='linear'"
+            )
+        if getattr(found.here, "groups", 1) != 1:
+            raise ValueError(
+                f"layer {self.layer!r} is a convolution in groups, whose channels hear different inputs, so a low rank "
+                "of its incoming and outgoing weights is not kept: use joint=False, which watches its weight matrix"
             )
         return places(self.objective, self.layer)
 
