@@ -172,7 +172,7 @@ def less(quantity: str, one: Any, other: Any) -> Any:
     return measured
 
 
-EARLY, LATE, LAST, MANY = 500, 4000, 5000, 64
+EARLY, LATE, LAST, MANY = 500, 4000, 5000, 128
 P = Params()
 SLOW, FAST, NOISY = (functools.partial(trained, *with_) for with_ in ((0.01, 0.0), (0.1, 0.0), (0.1, 0.25)))
 SOON, THEN = (functools.partial(dropped, 0.1, 0.25, drop=drop) for drop in (EARLY, LATE))

@@ -33,6 +33,17 @@ def test_a_file_is_a_model_too(tmp_path: Path) -> None:
     assert catalogue.find(str(path)).name == "mine"
 
 
+def test_a_folder_with_parts_is_a_model_too(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "part.py").write_text(GOOD)
+    (folder / "__init__.py").write_text("from .part import model\n")
+    assert catalogue.find(f"{folder}/").name == "mine"
+    assert catalogue.find(str(folder / "__init__.py")).name == "mine"
+    with pytest.raises(ValueError, match="unknown model 'mine'"):
+        catalogue.find("mine")
+
+
 def test_unknown_names_list_near_ones(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean wang2021truncated"):
         catalogue.find("wang2021truncatd")
