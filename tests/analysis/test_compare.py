@@ -189,6 +189,35 @@ def test_last_states_stand_in_where_nothing_was_recorded():
         sd.compare(a, longer)
 
 
+def test_states_of_different_times_are_noted():
+    f = sd.Landscape("x**2/2")
+    times = [sd.Record([0.25, 1.0])]
+    runs = {
+        dt: sd.run(sd.SGD(f, dt), 1.0, 64, t_max=1.0, seed=seed, observers=times, engine="reference")
+        for seed, dt in enumerate((0.1, 0.05, 0.2))
+    }
+    (note,) = sd.compare(runs[0.1], runs[0.05])[0].notes
+    assert note.startswith("at 1 of 2 times the states are of different times (at 0.25 the last steps were at 0.2 and")
+    assert not sd.compare(runs[0.1], runs[0.2])[0].notes
+    ladder = {0.1: {"a": runs[0.1], "b": runs[0.05]}, 0.2: {"a": runs[0.2], "b": runs[0.1]}}
+    found = sd.weak_order(ladder, time=0.25)
+    assert np.isnan(found.value) and "at lr = 0.1 the states of time 0.25 are of 0.2 and 0.25" in found.warning
+    assert "are of" not in sd.weak_order(ladder, time=1.0).warning
+
+
+def test_components_of_one_ensemble_only_are_noted_and_none_in_common_refused():
+    runs = {
+        names: sd.run(sd.SGD(sd.Landscape(f"{names[0]}**2 + {names[1]}**2"), 0.1), [1.0, 1.0], 20, n_steps=3, seed=seed,
+                      engine="reference")
+        for seed, names in enumerate(("xy", "xv", "uw"))
+    }  # fmt: skip
+    found = sd.compare(runs["xy"], runs["xv"])[0]
+    assert found.table["component"].values.tolist() == ["x"]
+    assert found.notes == ("final_state: 1 components of one ensemble only are not compared",)
+    with pytest.raises(ValueError, match="final_state has no component in common, x, y and u, w"):
+        sd.compare(runs["xy"], runs["uw"])
+
+
 A, B = pair()
 LONG = [recorded(correlated(RNG, 60, 20), seed) for seed in (1, 2)]
 FEW = pair(5, 5, seeds=(1, 1))
@@ -205,6 +234,8 @@ FEW = pair(5, 5, seeds=(1, 1))
         (lambda: sd.compare(A[["loss"]], B[["norm"]]), "no observable in common, loss and norm"),
         (lambda: sd.compare(A, B, observables=["los"]), "no observable 'los' in both: did you mean loss"),
         (lambda: sd.compare(A, B.assign_coords(time=[0.5, 1.5, 2.5, 3.5])), "no common times, 0, 1, 2, 3 and 0.5"),
+        (lambda: sd.compare(A, B, observables=[]), "observables names nothing"),
+        (lambda: sd.compare(A.isel(path=slice(0)), B), "'first' has 0 paths"),
         (lambda: sd.compare(A, B, times=[7.0]), "time 7 was not recorded in both: there are 0, 1, 2, 3"),
         (lambda: sd.compare(*FEW), "5 pairs of paths are too few for level 0.95: .* take at least 6 paths each"),
         (lambda: sd.compare(*pair(3, 3)), "3 and 3 paths are too few for level 0.95: .* take at least 4 paths each"),

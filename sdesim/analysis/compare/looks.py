@@ -10,6 +10,7 @@ import xarray as xr
 
 from sdesim.core.checks import near
 from sdesim.engine.results import Status
+from sdesim.observe.schedule import steps_of
 
 # Dimensions that lie inside an ensemble; all others are swept parameters.
 INSIDE = frozenset({"path", "time", "component", "well", "to_well", "passage"})
@@ -59,6 +60,8 @@ def ensembles(data: Any, other: Any) -> dict[str, xr.Dataset]:
             )
         if "path" not in ds.dims:
             raise ValueError(f"{name!r} has no paths, its dimensions are {dict(ds.sizes)}: give results of run")
+        if not ds.sizes["path"]:
+            raise ValueError(f"{name!r} has 0 paths: nothing to compare")
     if len(runs) < 2:
         raise ValueError(f"a comparison needs two dynamics, got {', '.join(runs) or 'none'}")
     return runs
@@ -135,6 +138,8 @@ def _chosen(a: xr.Dataset, b: xr.Dataset, observables: Sequence[str] | None, not
     have = [_observables(ds) for ds in (a, b)]
     if observables is not None:
         asked = [observables] if isinstance(observables, str) else list(observables)
+        if not asked:
+            raise ValueError("observables names nothing: leave it out to compare all that both have")
         for name in asked:
             for ds in (a, b):
                 known = [str(v) for v in ds.data_vars if "path" in ds[v].dims]
@@ -178,11 +183,19 @@ def _columns(
         at = _common_times(a["time"].values, b["time"].values, times)
         x, y = (v.isel(time=rows) for v, rows in zip((x, y), at, strict=True))
         clock = x["time"].values
+        _note_steps(a, b, clock, notes)
     else:
         clock = np.array([_end(name, a, b)])
         x, y = x.expand_dims("time"), y.expand_dims("time")
     inner = [str(d) for d in x.dims if d not in ("path", "time")]
-    for place, one, two in _parts(x, y, inner):
+    parts = list(_parts(x, y, inner))
+    if not parts:
+        said = [", ".join(map(str, v[inner[0]].values)) for v in (x, y)]
+        raise ValueError(f"{name} has no {inner[0]} in common, {said[0]} and {said[1]}: compare the same quantities")
+    alone = max(np.prod([v.sizes[d] for d in inner]) for v in (x, y)) - len(parts)
+    if alone:
+        notes.append(f"{name}: {int(alone)} components of one ensemble only are not compared")
+    for place, one, two in parts:
         first, second = (v.transpose("path", "time").values.astype(float) for v in (one, two))
         for k, t in enumerate(clock):
             yield name, place, float(t), first[:, k], second[:, k]
@@ -217,6 +230,28 @@ def _common_times(a: np.ndarray, b: np.ndarray, times: Sequence[float] | None) -
             raise ValueError(f"time {missing:g} was not recorded in both: there are {_span(a[kept])}")
         kept = kept[close.any(axis=1)]
     return kept, near_b[kept]
+
+
+def step_times(ds: xr.Dataset, times: np.ndarray) -> np.ndarray:
+    """Times of the steps whose states were recorded at these times: the last ones at or before."""
+    if "clock" not in ds:
+        return times
+    clock = float(ds["clock"].max())
+    return steps_of(times.tolist(), clock) * clock
+
+
+def _note_steps(a: xr.Dataset, b: xr.Dataset, times: np.ndarray, notes: list[str]) -> None:
+    """Say so where states recorded at one time are of different times, the steps being of different lengths."""
+    one, two = step_times(a, times), step_times(b, times)
+    off = np.flatnonzero(np.abs(one - two) > SAME_TIME * np.maximum(times, 1.0))
+    if off.size:
+        k = off[0]
+        note = (
+            f"at {off.size} of {times.size} times the states are of different times (at {times[k]:g} the last steps "
+            f"were at {one[k]:g} and {two[k]:g}), and may differ by that alone: record at multiples of both steps"
+        )
+        if note not in notes:
+            notes.append(note)
 
 
 def _span(times: np.ndarray) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sdesim.analysis.compare.distances import AT_ONCE
-from sdesim.analysis.compare.looks import Looks, cells, ensembles, looks
+from sdesim.analysis.compare.looks import SAME_TIME, Looks, cells, ensembles, looks, step_times
 from sdesim.analysis.estimate import Estimate
 from sdesim.analysis.exit_times.scaling import scaling_exponent
 from sdesim.core.checks import near
@@ -92,7 +92,7 @@ def weak_order(
     found = [_difference(c, column) for c, column in zip(chosen, columns, strict=True)]
     d, s = (np.array(v) for v in zip(*found, strict=True))
     differences = _estimate(over, rates, d, s, level, chosen[0])
-    doubt = _doubt(over, rates, d, s, chosen[0])
+    doubt = _off_steps(over, points, chosen, columns) or _doubt(over, rates, d, s, chosen[0])
     if doubt:
         return WeakOrder(np.nan, -np.inf, np.inf, level, len(rates), "no slope", differences, doubt)
     sizes = Estimate(
@@ -190,6 +190,21 @@ def _doubt(over: str, rates: np.ndarray, d: np.ndarray, s: np.ndarray, seen: Loo
             f"take about {need} paths there or more"
         )
     return "" if (np.sign(d) == np.sign(d[0])).all() else "the differences change sign: no power law describes them"
+
+
+def _off_steps(
+    over: str, points: list[tuple[float, xr.Dataset, xr.Dataset]], chosen: list[Looks], columns: list[int]
+) -> str:
+    """Says so where the two states of a learning rate are of different times, which no order is of."""
+    for (rate, a, b), seen, column in zip(points, chosen, columns, strict=True):
+        t = seen.time[[column]]
+        (one,), (two,) = step_times(a, t), step_times(b, t)
+        if seen.observable[column] != "final_state" and abs(one - two) > SAME_TIME * max(float(t[0]), 1.0):
+            return (
+                f"at {over} = {rate:.4g} the states of time {t[0]:g} are of {one:g} and {two:g}, the last steps "
+                "before: take a time that is a multiple of all steps"
+            )
+    return ""
 
 
 def _resampled(chosen: list[Looks], columns: list[int], rates: np.ndarray, s: np.ndarray, seed: int) -> np.ndarray:
