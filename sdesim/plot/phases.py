@@ -30,7 +30,7 @@ def phase_diagram(
 ) -> None:
     """Lyapunov exponent over two swept parameters, its zero and the predicted boundary.
 
-    Blue cells attract, red ones repel; cells whose 95 % interval holds 0 carry a dot, cells in which a path diverged
+    Red cells attract, blue ones repel; cells whose 95 % interval holds 0 carry a dot, cells in which a path diverged
     are grey. The solid line is the zero of the measured exponent, linear between cells; the dashed one is the
     prediction. With one swept parameter: the exponents with their intervals, and the predicted threshold.
 
@@ -87,7 +87,7 @@ def _map(ax: Axes, found: Any, across: str, up: str, boundary: Any, label: str) 
     at, heights = value[across].values, value[up].values
     widest = float(np.nanmax(np.abs(value))) if np.isfinite(value).any() else 1.0
     ax.set_facecolor("0.75")
-    image = ax.pcolormesh(at, heights, value, cmap="RdBu_r", vmin=-widest, vmax=widest, shading="nearest")
+    image = ax.pcolormesh(at, heights, value, cmap="RdBu", vmin=-widest, vmax=widest, shading="nearest")
     ax.figure.colorbar(image, ax=ax, label="Lyapunov exponent [1/time]")
     unsure = np.argwhere(((low <= 0) & (high >= 0)).values)
     ax.plot(at[unsure[:, 1]], heights[unsure[:, 0]], "k.", markersize=3, label=f"0 within the {LEVEL:.0%} interval")
