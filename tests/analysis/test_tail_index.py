@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 import sdesim as sd
 from sdesim.analysis.tail_index.estimators import _quantile_ratios
@@ -116,6 +117,12 @@ def test_scale_changes_nothing():
         assert one.value == pytest.approx(other.value, rel=1e-9)
 
 
+def test_tensors_are_samples_as_they_are():
+    x = pareto(1.5, 500)
+    given = torch.tensor(x, requires_grad=True)
+    assert sd.tail_index.estimate(given, repeats=20).value == sd.tail_index.estimate(x, repeats=20).value
+
+
 def test_an_index_says_its_axis_and_prints():
     found = sd.tail_index.estimate(pareto(1.5, 1000), repeats=20)
     assert found.axis == "coordinate" and len(found.null) == 20
@@ -132,6 +139,7 @@ def test_an_index_says_its_axis_and_prints():
         (np.arange(500.0), {"method": "hil"}, "did you mean hill"),
         (np.arange(500.0), {"axis": "pool"}, "did you mean pooled"),
         (np.arange(500.0), {"axis": "norm", "method": "mohammadi"}, "needs symmetric samples"),
+        (np.arange(-250.0, 250.0), {"method": "mohammadi"}, "1 of 500 samples are 0, which has no logarithm"),
         (np.arange(500.0), {"number": 490}, "at most 474"),
         (np.arange(500.0), {"level": 1.2}, r"level must be in \(0, 1\)"),
     ],

@@ -63,7 +63,7 @@ def estimate(
 
     Parameters
     ----------
-    samples : array, shape (n,) or (n, d)
+    samples : array or tensor, shape (n,) or (n, d)
         n independent draws of a number or a vector; for gradient noise: gradients less their mean.
     method : "hill", "moment", "mohammadi", "characteristic" or "quantile"
         See `sdesim.analysis.tail_index.estimators`. The last three assume symmetric stable samples, α in (0, 2].
@@ -88,7 +88,8 @@ def estimate(
     Raises
     ------
     ValueError
-        If names are unknown, samples are few, not finite or constant, or a method for symmetric samples is given norms.
+        If names are unknown, samples are few, not finite or constant, a method for symmetric samples is given norms, or
+        "mohammadi" zeros.
 
     Examples
     --------
@@ -135,10 +136,17 @@ def _checked(samples: Any, method: str, axis: str, level: float) -> np.ndarray:
         raise ValueError(f"{method} needs symmetric samples, norms are positive: use 'hill' or 'moment'")
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
-    x = np.asarray(samples, dtype=float)
+    given = samples.detach().cpu() if hasattr(samples, "detach") else samples
+    x = np.asarray(given, dtype=float)
     if x.ndim not in (1, 2) or len(x) < LEAST:
         raise ValueError(f"samples have shape {x.shape}: give (n,) or (n, coordinates) with n at least {LEAST}")
     x = x[:, None] if x.ndim == 1 else x
+    none = int((x == 0).sum()) if method == "mohammadi" else 0
+    if none:
+        raise ValueError(
+            f"{none} of {x.size} samples are 0, which has no logarithm: leave them out, or take another method than "
+            "mohammadi"
+        )
     lost = int((~np.isfinite(x)).sum())
     if lost:
         raise ValueError(f"{lost} of {x.size} samples are not finite: select the draws that count first")
@@ -173,7 +181,7 @@ def _arranged(x: np.ndarray, axis: str, standardise: bool) -> np.ndarray:
 
 
 def _gammas(rows: np.ndarray, method: str, number: int, axis: str) -> np.ndarray:
-    """1/α of each column, or of all in one heap; a zero sample has no logarithm and counts as -inf."""
+    """1/α of each column, or of all in one heap."""
     heap = rows.reshape(-1, 1) if axis == "pooled" else rows
     with np.errstate(divide="ignore", invalid="ignore"):
         return METHODS[method](heap, number)
