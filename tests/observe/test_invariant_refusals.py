@@ -47,6 +47,35 @@ class Branching(nn.Module):
         return self.last(self.first(x) if x.sum() > 0 else x)
 
 
+class TwoHeads(nn.Module):
+    """A next layer that also hears another layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.other, self.last = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(torch.relu(self.first(x))) * self.last(torch.relu(self.other(x)))
+
+
+class Penalized(nn.Module):
+    """A forward that uses a weight outside of its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(torch.relu(self.first(x))) + self.first.weight[0].sum()
+
+
+def tied_far() -> nn.Module:
+    module = sd.mlp(3, 3, 3, 2)
+    module = nn.Sequential(*module[:4], nn.Linear(3, 3), nn.ReLU(), module[4])
+    module[4].weight = module[0].weight
+    return module
+
+
 def tied() -> nn.Module:
     module = sd.mlp(3, 3, 3, 2)
     module[2].weight = module[0].weight
@@ -94,6 +123,9 @@ ROW = (1, 3)
         (normed(), (3,), "0", "feeds LayerNorm, .* possible here: 3"),
         (batch_normed(), (3,), "0", "feeds BatchNorm1d, "),
         (tied(), (3,), "0", "feeds layer '2', whose weight is frozen, shared or derived"),
+        (TwoHeads(), (3,), "first", "feeds layer 'last', which is called 2 times in one pass"),
+        (Penalized(), (3,), "first", "forward uses first.weight outside of its layer"),
+        (tied_far(), (3,), "0", "0.weight is shared with 4.weight"),
         (frozen(), (3,), "0", "has no bias of its own among the trained parameters"),
         (pooled_neurons(), ROW, "0", "feeds AdaptiveAvgPool1d, which would pool over its neurons"),
         (unflattened(), ROW, "0", "feeds the linear layer '2' without a Flatten"),
@@ -134,6 +166,19 @@ def test_channels_of_different_groups_are_not_exchanged_or_mixed() -> None:
         sd.invariant.LowRank(objective, 0, 2, joint=True)
 
 
+@pytest.mark.parametrize("module", [TwoHeads(), Penalized()])
+def test_refused_modules_do_leave_the_set(module: nn.Module) -> None:
+    objective, of = problem(module), problem(sd.mlp(3, 4, 2))
+    at = objective.layout.unflatten(torch.arange(objective.dim))
+    silent = torch.cat([at["first.weight"][0], at["first.bias"][:1], at["last.weight"][:, 0]])
+    x = torch.randn(2, objective.dim)
+    x[:, silent] = 0
+    assert (objective.gradient(x)[:, silent].norm(dim=1) > 1e-3).all()
+    plain = sd.invariant.VanishingNeurons(of, 0, 0)
+    y = plain.project(torch.randn(2, of.dim))
+    assert (plain.normal(y, of.gradient(y)) == 0).all()
+
+
 @pytest.mark.parametrize(("activation", "value"), [("softplus", "0.6931"), ("sigmoid", "0.5")])
 def test_neurons_that_speak_without_hearing_do_not_vanish(activation: str, value: str) -> None:
     objective = problem(sd.mlp(3, 4, 2, activation=activation))
@@ -156,6 +201,7 @@ def test_refused_activation_does_leave_the_set() -> None:
         (lambda o: sd.invariant.VanishingNeurons(o, 0, 4), "neurons has 4, the layer has 4 neurons: 0 to 3"),
         (lambda o: sd.invariant.VanishingNeurons(o, 0, []), "at least one"),
         (lambda o: sd.invariant.VanishingNeurons(o, 0, -1), "at least 0"),
+        (lambda o: sd.invariant.VanishingNeurons(o, 0, 1.0), "neurons must be an integer, got 1.0"),
         (lambda o: sd.invariant.DuplicateNeurons(o, 0, 1, 1), "i, j must be different"),
         (lambda o: sd.invariant.LowRank(o, 0, 3), r"rank 3 is no restriction of a matrix \(4, 3\): use 0 to 2"),
         (lambda o: sd.invariant.LowRank(o, 1, 1), "layer '1' .ReLU. has no weight matrix; layers that have: 0, 2"),
@@ -167,7 +213,7 @@ def test_refused_activation_does_leave_the_set() -> None:
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make(problem(sd.mlp(3, 4, 2)))
 
 

@@ -174,6 +174,7 @@ def _follow(objective: Objective, module: nn.Module, name: str) -> Connection:
         between = f" through {node}"
     after = str(node.target)
     _check_next(objective, parts[name], part, after, mixed)
+    _check_alone(module, graph, name, after)
     return Connection(name, after, parts[name], part, float(at_zero), linear, source)
 
 
@@ -225,6 +226,21 @@ def _check_trained(objective: Objective, part: nn.Module, name: str) -> None:
             raise _NotDescribed(
                 f"has no {kind} of its own among the trained parameters: it is frozen, shared or derived"
             )
+
+
+def _check_alone(module: nn.Module, graph: torch.fx.Graph, *names: str) -> None:
+    """Refuse layers whose weights act in other places too: their gradients would come from there as well."""
+    values = dict(module.named_parameters(remove_duplicate=False))
+    for name in names:
+        calls = sum(node.op == "call_module" and node.target == name for node in graph.nodes)
+        if calls > 1:
+            raise _NotDescribed(f"feeds layer {name!r}, which is called {calls} times in one pass: it must be once")
+        for key in (f"{name}.weight", f"{name}.bias"):
+            if any(node.op == "get_attr" and node.target == key for node in graph.nodes):
+                raise _NotDescribed(f"is not described: forward uses {key} outside of its layer as well")
+            others = [k for k, v in values.items() if k != key and v is values.get(key)]
+            if others:
+                raise _NotDescribed(f"is not described: {key} is shared with {others[0]}")
 
 
 def _check_next(objective: Objective, here: nn.Module, there: Any, after: str, mixed: bool) -> None:

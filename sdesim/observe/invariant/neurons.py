@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ def put(x: Tensor, at: Tensor, values: Tensor) -> Tensor:
 
 def checked(name: str, numbers: int | Sequence[int], n: int) -> tuple[int, ...]:
     """Numbers of neurons of a layer of n, each once, or one clear error."""
-    given = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+    given = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
     if not given or len(set(given)) < len(given):
         raise ValueError(f"{name} must be different neurons, at least one; got {numbers}")
     for number in given:
