@@ -122,8 +122,13 @@ def test_exponent_of_a_trained_neuron_is_the_mean_log_over_examples(label_noise)
 def test_bad_questions_are_refused():
     ds = sd.run(sd.Tangent(quartic()), 0.0, 3, n_steps=10, engine="reference")
     plain = sd.run(quartic(), 0.1, 3, n_steps=10, engine="reference", observers=[sd.Record([0.0])])
+    to_the_end = sd.run(
+        sd.Tangent(quartic()), 0.0, 3, n_steps=4, engine="reference", observers=[sd.Record([4 * DT, 20 * DT])]
+    )
     for call, message in (
         (lambda: sd.lyapunov(plain), "run Tangent"),
+        (lambda: sd.lyapunov(to_the_end, 4 * DT), "no step was taken later than after=0.01, the last one was at 0.01"),
+        (lambda: sd.lyapunov(to_the_end, 20 * DT), "no step was taken later than after=0.05"),
         (lambda: sd.lyapunov(ds, level=1.0), "level must be in"),
         (lambda: sd.lyapunov(ds, 0.01), "needs the state at that time"),
         (lambda: sd.lyapunov(ds.isel(path=[0])), "at least two paths"),

@@ -84,7 +84,10 @@ def _slopes(ds: xr.Dataset, after: float) -> xr.DataArray:
     if "state" not in ds:
         raise ValueError(f"after={after:g} needs the state at that time: observers=[sd.Record([{after:g}])]")
     start = ds["state"].sel(component=GROWTH, drop=True).isel(time=_index(ds, after), drop=True)
-    return (end - start) / (time - _steps_time(ds, after))
+    window = time - _steps_time(ds, after)
+    if not bool((window > 0).any()):
+        raise ValueError(f"no step was taken later than after={after:g}, the last one was at {float(time.max()):g}")
+    return (end - start) / window
 
 
 def _distance_slopes(ds: xr.Dataset, after: float, distance: str) -> xr.DataArray:
