@@ -14,6 +14,11 @@ from sdesim.dynamics.minibatch import MinibatchSGD, batch_targets, draw_batch
 from sdesim.dynamics.svag import check_l, is_one, weights
 from sdesim.problems.second_order import hessian_vector
 
+REASONS = {
+    "epochs": "it needs two independent batches at every step, reshuffled epochs have none",
+    "fresh": "its theory and the SDE it tends to have the covariance of independent examples",
+}
+
 
 @dataclass(frozen=True)
 class MinibatchSVAG(MinibatchSGD):
@@ -21,7 +26,7 @@ class MinibatchSVAG(MinibatchSGD):
 
         x⁺ = x - (lr/l) (∇[½ (1 + c) L_B₁ + ½ (1 - c) L_B₂](x) + weight_decay x),    c = sqrt(2 l - 1)
 
-    Parameters are those of `MinibatchSGD` without sampling="epochs", and
+    Parameters are those of `MinibatchSGD`, with sampling="replacement" alone, and
 
     l : int
         At least 1; given by name. The clock is lr/l, so that times are those of SGD.
@@ -32,10 +37,10 @@ class MinibatchSVAG(MinibatchSGD):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_l(self.l)
-        if self.sampling == "epochs":
+        if self.sampling != "replacement":
             raise ValueError(
-                "SVAG needs two independent batches at every step, reshuffled epochs have none: the batches of an "
-                "epoch complement each other. Use sampling='replacement' or 'fresh'"
+                f"SVAG draws its batches with replacement, got sampling={self.sampling!r}: {REASONS[self.sampling]}; "
+                "write sampling='replacement'"
             )
 
     @property
