@@ -10,7 +10,7 @@ import torch
 import sdesim as sd
 from sdesim.core.ops import NUMPY, SYMBOLIC
 from tests import chance
-from tests.dynamics.test_minibatch import BEST, LR, SIGMA, A, H, Y, agrees, fluctuation, objective, stationary
+from tests.dynamics.test_minibatch import BEST, LR, SIGMA, H, agrees, fluctuation, objective, stationary
 
 # The gradient (1 + a)(1 + b) of two coins is 4 with probability 1/4, else 0: mean 1, variance 3, skewed.
 COINS = sd.Landscape("x*(1 + a)*(1 + b)", params={"a": 0.0, "b": 0.0})
