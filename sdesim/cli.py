@@ -78,8 +78,7 @@ def _list(arguments: list[str]) -> int:
     parse(lambda: None, arguments, "sdesim list", _list.__doc__)
     for name in catalogue.names():
         try:
-            paper = catalogue.find(name).paper
-            print(f"{name:<24} {paper.title} ({paper.year})")
+            print(f"{name:<24} {catalogue.summary(name)}")
         except ValueError as error:
             print(f"{name:<24} broken: {error}")
     return 0

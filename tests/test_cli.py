@@ -84,7 +84,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_list_names_the_models(capsys) -> None:
     assert main(["list"]) == 0
-    assert "wang2021truncated" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "wang2021truncated" in out
+    assert "leaves sharp minima" in out and "[Wang 2021]" in out
 
 
 def test_usage_is_shown_when_asked_for(capsys) -> None:
@@ -146,7 +148,7 @@ def test_help_of_a_model_lists_its_parameters(capsys, model_file) -> None:
     assert "--learning-rate" in out and "Time per step" in out and "--paths" in out
 
 
-@pytest.mark.parametrize("command", ["run", "exit", "plot", "check", "info", "list"])
+@pytest.mark.parametrize("command", ["run", "exit", "compare", "plot", "check", "info", "list"])
 def test_every_command_explains_itself(capsys, command: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -48,6 +48,15 @@ def find(name: str) -> Model:
     raise ValueError(f"unknown model {name!r}: {near(name, names())} (or give a file: ./mine.py, ./mine/)")
 
 
+def summary(name: str) -> str:
+    """What a model is about: the first line of its file, and the paper's first author and year."""
+    paper = find(name).paper
+    module = sys.modules.get(f"{GROUP}.{name}")
+    text = (module.__doc__ or "").strip() if module else ""
+    about = text.splitlines()[0].rstrip(".") if text else paper.title
+    return f"{about} [{paper.authors.split(',')[0]} {paper.year}]"
+
+
 def _shipped() -> set[str]:
     package = importlib.import_module(GROUP)
     return {found.name for found in pkgutil.iter_modules(package.__path__) if not found.name.startswith("_")}
