@@ -31,6 +31,7 @@ import torch
 from sdesim.core.checks import is_number, near, positive, whole
 from sdesim.core.ops import Ops
 from sdesim.dynamics.batches import check_sampling
+from sdesim.problems.finite_population import finite_population
 from sdesim.problems.laws import Gaussian, Law, Stable
 from sdesim.problems.objective import Objective
 from sdesim.problems.second_order import hessian_vector
@@ -112,9 +113,8 @@ class MinibatchSDE:
     @property
     def noise_rate(self) -> float:
         """η/B, times (n - B)/(n - 1) for batches without replacement: the factor in front of Σ."""
-        n, b = self.objective.n_examples, self.batch_size
-        rate: float = self.lr / b
-        return rate * (n - b) / (n - 1) if self.sampling == "fresh" else rate
+        rate: float = self.lr / self.batch_size
+        return rate * finite_population(self.objective.n_examples, self.batch_size, self.sampling)
 
     def parts(self, ops: Ops, v: Any) -> list[Any]:
         """The vector whole: its only part."""

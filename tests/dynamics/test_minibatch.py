@@ -183,6 +183,15 @@ def sde_moment(h, rate):
     return stationary(step, 2)
 
 
+def test_sde_of_a_batch_of_all_examples_has_no_noise_even_if_there_is_one():
+    for n in (1, 6):
+        data = sd.Objective(half_square, torch.tensor(A[:n]), torch.tensor(Y[:n]), dim=2, method="vmap")
+        sde = sd.minibatch_sde(data, LR, n, sampling="fresh")
+        ds = sd.run(sd.EulerMaruyama(sde, 0.1), [1.0, 0.0], 2, n_steps=1, threads=1)
+        gradient = A[:n].T @ (A[:n] @ [1.0, 0.0] - Y[:n]) / n
+        np.testing.assert_allclose(ds.final_state.values, [np.array([1.0, 0.0]) - 0.1 * gradient] * 2, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("sampling", "factor"), [("replacement", 1.0), ("fresh", 4 / 5)])
 def test_the_sde_has_the_moment_of_its_euler_steps_and_nearly_that_of_lyapunov(sampling, factor):
     lr, b, h = 0.4, 2, 0.04

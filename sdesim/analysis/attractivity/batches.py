@@ -14,6 +14,7 @@ from sdesim.analysis.attractivity.mean_log import mean_log
 from sdesim.dynamics.integrators import EulerMaruyama
 from sdesim.dynamics.minibatch import MinibatchSGD
 from sdesim.dynamics.minibatch_sde import MinibatchSDE
+from sdesim.problems.finite_population import finite_population
 from sdesim.problems.objective import Objective
 from sdesim.problems.second_order import hessian_vector
 
@@ -42,7 +43,7 @@ def of_batches(dynamics: Any, x: np.ndarray, n: np.ndarray) -> Attractivity:
     check_stays(_gradients(objective, at), n.astype(_kind(objective)))
     h, turns = _curvatures(objective, at, along)
     spread, turns_too = _label_slopes(objective, at, along, label_noise) if label_noise else (np.zeros_like(h), True)
-    rate = eta / b * _correction(len(h), b, sgd.sampling)
+    rate = eta / b * finite_population(len(h), b, sgd.sampling)  # epochs have the batches of "fresh"
     curvature = float(h.mean()) + decay
     noise = (rate * float(h.var()) + eta / b * float((spread**2).mean())) / 2
     if sgd is dynamics:
@@ -97,11 +98,6 @@ def _label_slopes(
         total += ((up - down) / 2) ** 2
         exact = exact and one and two
     return np.sqrt(total), exact
-
-
-def _correction(n: int, b: int, sampling: str) -> float:
-    """What drawing without replacement leaves of the variance of a batch mean; epochs have the batches of "fresh"."""
-    return 1.0 if sampling == "replacement" or n == 1 else (n - b) / (n - 1)
 
 
 def _mean_log_of_batches(h: np.ndarray, spread: np.ndarray, eta: float, b: int, sampling: str) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 from sdesim.core.checks import count, near
 from sdesim.problems.curvature.operators import check_objective, examples_at_once, hessian, together
 from sdesim.problems.curvature.smooth import check_smooth
+from sdesim.problems.finite_population import finite_population
 from sdesim.problems.objective import Objective
 
 SAMPLING = ("replacement", "fresh")
@@ -71,7 +72,7 @@ def noise_to_gradient(
         raise ValueError(f"batch_size must be from 1 to {n}, the number of examples, got {batch_size}")
     if sampling not in SAMPLING:
         raise ValueError(f"unknown sampling {sampling!r}: {near(str(sampling), SAMPLING)}; epochs have no such noise")
-    factor = (n - batch_size) / (n - 1) if sampling == "fresh" and n > 1 else 1.0
+    factor = finite_population(n, batch_size, sampling)
 
     def at(x: Tensor) -> Tensor:
         return factor / batch_size * noise_trace(objective, x) / gradient_square(objective, x)
