@@ -168,7 +168,7 @@ FIRST = P.x0 - P.lr * float(landscape(P).gradient(P.x0))
 STUCK = within(*next(b for b in landscape(P).basins if b[0] < P.x0 < b[1]))
 SHARE, MOMENT = measured(within(-NEAR, NEAR), P.middle, 200_000, t_max=50.0), "long-run moment"
 MEAN = measured(sd.sample.mean, P.middle, 100_000, n_steps=100)
-SQUARE = measured(mean_of(np.square), P.middle, 400_000, t_max=10.0)
+SQUARE = measured(mean_of(np.square), P.middle, 600_000, t_max=10.0)
 HALF = measured(CONVEXITY, P.middle / 2, 100_000, LEAVES, n_steps=1)
 WALK, WIDE = (measured(mean_of(np.square), P.large, 200_000, 0.0, n_steps=n) for n in (5, 1000))
 LOWER = 0.06  # noise after a restart
