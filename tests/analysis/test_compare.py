@@ -189,6 +189,25 @@ def test_last_states_stand_in_where_nothing_was_recorded():
         sd.compare(a, longer)
 
 
+def test_equal_samples_have_distance_zero_exactly():
+    a, _ = pair(37, 37)
+    t = sd.compare(a, a.assign_attrs(seed="1"))[0].table
+    for name in ("wasserstein", "energy"):
+        assert all((t[f"{name}{end}"] == 0).all() for end in ("", "_low", "_high"))
+
+
+def test_an_ensemble_that_diverged_whole_parts_from_one_that_did_not():
+    stays, leaves = sd.Landscape("x**2/2"), sd.Landscape("-x**4")
+    a, b = (
+        sd.run(sd.SGD(f, 1.0), 3.0, 20, n_steps=12, seed=seed, engine="reference")
+        for seed, f in enumerate((stays, leaves))
+    )
+    found = sd.compare(a, b, permutations=199)[0]
+    assert found.parts
+    assert "diverged paths: 100 % against 0 %" in found.verdict[1]
+    assert found.table["time"].values.tolist() == [12.0]
+
+
 def test_states_of_different_times_are_noted():
     f = sd.Landscape("x**2/2")
     times = [sd.Record([0.25, 1.0])]

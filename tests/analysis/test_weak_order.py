@@ -57,6 +57,11 @@ def test_differences_within_the_noise_have_no_order():
     assert need > 2000
 
 
+def test_equal_means_have_no_order():
+    runs = {lr: {"SGD": both["SGD"], "SDE": both["SGD"]} for lr, both in ladder(5).items()}
+    assert sd.weak_order(runs).warning.startswith("the means are equal to the last digit")
+
+
 def test_differences_that_change_sign_have_no_order():
     runs = ladder(6)
     runs[0.4]["SDE"] = -runs[0.4]["SDE"]
@@ -86,11 +91,12 @@ def test_weak_order_of_the_sde_of_sgd_is_that_of_the_exact_means():
     [
         (lambda: sd.weak_order({0.1: ladder(1)[0.1]}), "at least two positive values of lr"),
         (lambda: sd.weak_order(ladder(1), other="SDF"), "no dynamics 'SDF': did you mean SGD or SDE"),
+        (lambda: sd.weak_order({"x": ladder(1)[0.1]}), "keys must be values of lr, numbers, got 'x'"),
         (lambda: sd.weak_order(ladder(1), time=3.0), "time 3.0 is not common to all values: there are"),
         (lambda: sd.weak_order(ladder(1), observable="lass"), "no observable 'lass' in both: did you mean loss"),
         (lambda: sd.weak_order(ladder(1), component="x"), "loss has no component 'x'"),
     ],
 )
 def test_what_has_no_order_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make()

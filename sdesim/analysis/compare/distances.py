@@ -63,11 +63,12 @@ def _of_labels(own: np.ndarray, order: np.ndarray, gaps: np.ndarray) -> tuple[np
     for k in range(0, total, chunk):
         below = np.cumsum(own[order, k : k + chunk], axis=0, dtype=np.int32)
         size = below[-1].astype(float)
+        d = below[:-1] * float(n)
+        d -= rank * size  # whole numbers: F - G times size (n - size), so equal samples have distance 0 exactly
         with np.errstate(all="ignore"):
-            d = below[:-1] * (1 / size + 1 / (n - size))
-            d -= rank / (n - size)
-        w[k : k + chunk] = gaps @ np.abs(d, out=d)
-        e[k : k + chunk] = 2 * (gaps @ np.square(d, out=d))
+            unit = 1 / (size * (n - size))
+            w[k : k + chunk] = gaps @ np.abs(d, out=d) * unit
+            e[k : k + chunk] = 2 * (gaps @ np.square(d, out=d)) * unit**2
     # A permutation that leaves one side without a value has no distance: it counts as none.
     return np.nan_to_num(w), np.nan_to_num(e)
 

@@ -98,7 +98,7 @@ def looks(
     first, second = _snapped(first, second, together, ROUNDINGS * float(eps))
     found = Looks(
         [c[0] for c in columns], [c[1] for c in columns], np.array([c[2] for c in columns]), first, second,
-        _diverged(a), _diverged(b), together, notes,
+        _diverged(a).values, _diverged(b).values, together, notes,
     )  # fmt: skip
     _note_missing(found)
     return found
@@ -262,13 +262,20 @@ def _end(name: str, a: xr.Dataset, b: xr.Dataset) -> float:
     """The time at which both ensembles end, NaN where the dataset does not say."""
     if name != "final_state" or not all({"n_steps", "clock"} <= set(ds.data_vars) for ds in (a, b)):
         return float("nan")
-    ends = [float((ds["n_steps"] * ds["clock"]).max()) for ds in (a, b)]
+    ends = [_last_time(ds) for ds in (a, b)]
+    if np.isnan(ends).any():  # every path of one has diverged, which is said elsewhere
+        return float(np.nanmax(ends)) if np.isfinite(ends).any() else float("nan")
     steps = max(float(ds["clock"].max()) for ds in (a, b))
     if abs(ends[0] - ends[1]) > steps * (1 + SAME_TIME):
         raise ValueError(
             f"no common times, the last states are of {ends[0]:g} and {ends[1]:g}: give both the same t_max"
         )
     return ends[0]
+
+
+def _last_time(ds: xr.Dataset) -> float:
+    """Time that the paths which have not diverged reached, NaN where all have."""
+    return float((ds["n_steps"] * ds["clock"]).where(~_diverged(ds)).max())
 
 
 def _exit_column(a: xr.Dataset, b: xr.Dataset, notes: list[str]) -> Column:
@@ -289,10 +296,10 @@ def _exit_column(a: xr.Dataset, b: xr.Dataset, notes: list[str]) -> Column:
     return "exit_time", label, float("nan"), np.minimum(known[0], t), np.minimum(known[1], t)
 
 
-def _diverged(ds: xr.Dataset) -> np.ndarray:
+def _diverged(ds: xr.Dataset) -> xr.DataArray:
     if "status" not in ds:
-        return np.zeros(ds.sizes["path"], dtype=bool)
-    return np.asarray(ds["status"].values == Status.DIVERGED)
+        return xr.DataArray(np.zeros(ds.sizes["path"], dtype=bool), dims="path")
+    return xr.DataArray(ds["status"] == Status.DIVERGED)
 
 
 def _snapped(a: np.ndarray, b: np.ndarray, paired: bool, rounding: float) -> tuple[np.ndarray, np.ndarray]:

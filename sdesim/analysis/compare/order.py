@@ -13,7 +13,7 @@ from sdesim.analysis.compare.distances import AT_ONCE
 from sdesim.analysis.compare.looks import SAME_TIME, Looks, cells, ensembles, looks, step_times
 from sdesim.analysis.estimate import Estimate
 from sdesim.analysis.exit_times.scaling import scaling_exponent
-from sdesim.core.checks import near
+from sdesim.core.checks import is_number, near
 
 # A difference stands out of the noise beyond this many standard errors: below, its logarithm has no normal law.
 STANDS_OUT = 4.0
@@ -112,6 +112,8 @@ def _points(
 ) -> list[tuple[float, xr.Dataset, xr.Dataset]]:
     """Both ensembles at every learning rate, ascending."""
     if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
+        if not all(is_number(rate) for rate in data):
+            raise TypeError(f"the keys must be values of {over}, numbers, got {', '.join(map(repr, data))}")
         runs: dict[float | None, dict[str, xr.Dataset]] = {float(k): ensembles(v, None) for k, v in data.items()}
     else:
         runs = {None: ensembles(data, None)}
@@ -181,6 +183,8 @@ def _doubt(over: str, rates: np.ndarray, d: np.ndarray, s: np.ndarray, seen: Loo
     lost = np.abs(d) < STANDS_OUT * s
     if np.any(~np.isfinite(d) | ~np.isfinite(s)):
         return "some differences are no numbers: too few paths have values there"
+    if np.any((d == 0) & (s == 0)):
+        return "the means are equal to the last digit at some values: there is no difference to follow"
     if lost.any():
         at = ", ".join(f"{r:.4g}" for r in rates[lost])
         most = float(np.max((STANDS_OUT * s[lost] / np.maximum(np.abs(d[lost]), s[lost])) ** 2))
