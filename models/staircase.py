@@ -285,7 +285,7 @@ def score_at(b: float) -> Any:
     return lambda seed, level: measured_score(ensemble(seed).sel(b=b, method="nearest"), level)
 
 
-P, RATES, RUNS, FEW = Params(), (1, 2, 4), 40, 10
+P, RATES, RUNS, FEW = Params(), (1, 2, 4), 80, 10
 ABOVE, BELOW, GOOD = 0.3125, 0.2857, 0.4
 CLAIMS = (
     *(claim for b in (1.25, 0.667, 0.4, 0.2857) for claim in exit_claims(b)),
