@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 import sdesim as sd
 from tests import chance
-from tests.problems.test_curvature import net, point
+from tests.problems.test_curvature import N, net, point
 
 curvature = sd.curvature
 
