@@ -47,7 +47,8 @@ class Tangent:
     Raises
     ------
     TypeError, ValueError
-        For a dynamics without a derivative, a set that is not invariant, or rows and directions that do not fit.
+        For a dynamics without a derivative, a set that is not invariant or has a kink, or rows and directions that do
+        not fit.
 
     Notes
     -----
@@ -216,6 +217,11 @@ def _set(given: Any, dynamics: Any) -> Any:
         )
     if not getattr(given, "invariant", True):
         raise ValueError(f"normal_to={given!r} is no invariant set, SGD leaves it: use one whose `invariant` is True")
+    if not getattr(given, "differentiable", True):
+        raise ValueError(
+            f"the loss has a kink on {given!r}, as with relu or a maximum, so that steps have no Jacobian there: use a "
+            "smooth activation (tanh, gelu, silu), or record the distance to the set and take lyapunov(distance=...)"
+        )
     return given
 
 

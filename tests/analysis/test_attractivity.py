@@ -73,6 +73,22 @@ def test_weight_decay_of_the_sde_counts():
     assert found.exponent == pytest.approx(of_sgd.exponent)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_kink_at_the_point_has_no_curvature(dtype):
+    x, y = torch.randn(2, 8, 1, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+    def neuron(activation):
+        module = torch.nn.Sequential(torch.nn.Linear(1, 1), activation, torch.nn.Linear(1, 1, bias=False)).to(dtype)
+        return sd.SGD(sd.network(module, "mse", (x, y)), 0.1, 2)
+
+    assert sd.attractivity(neuron(torch.nn.Tanh()), [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]).curvature != 0
+    with pytest.raises(ValueError, match="has a kink at x along the normal"):
+        sd.attractivity(neuron(torch.nn.ReLU()), [0.0, 0.0, 0.0], [1.0, 0.0, 1.0])
+    layers = [torch.nn.Linear(1, 1, bias=False) for _ in range(3)]
+    flat = sd.network(torch.nn.Sequential(*layers).to(dtype), "mse", (x, y))
+    assert sd.attractivity(sd.SGD(flat, 0.1, 2), [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]).curvature == 0
+
+
 def test_float32_is_enough_and_too_many_batches_have_no_sum(monkeypatch):
     one, xy, _ = two_layers()
     sgd = sd.SGD(one.objective.to(dtype=torch.float32), 0.8, batch_size=2)

@@ -187,6 +187,25 @@ def test_tangents_normal_to_a_vanishing_neuron_have_no_other_part(kind):
     assert np.isfinite(ds["final_state"].sel(component="log_growth")).all()
 
 
+def test_sets_on_which_the_loss_has_a_kink_have_no_tangent():
+    """relu: a silent neuron grows on one side of its death and not on the other; its second derivative is 0."""
+    data = torch.ones(4, 1, 2, 2), torch.ones(4, 1)
+    smooth, kinked = sd.mlp(2, 3, 1, activation="gelu"), sd.mlp(2, 3, 1, activation="relu")
+    pooled = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 1), torch.nn.Tanh(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(2, 1)
+    )
+    flat = torch.ones(4, 2), torch.ones(4, 1)
+    for module, given, fine in ((smooth, flat, True), (kinked, flat, False), (pooled, data, False)):
+        problem = sd.network(module, "mse", given)
+        silent = sd.invariant.VanishingNeurons(problem, 0, 0)
+        assert silent.differentiable is fine
+        if fine:
+            sd.Tangent(sd.MinibatchSGD(problem, 0.1, 4), silent)
+            continue
+        with pytest.raises(ValueError, match="the loss has a kink on VanishingNeurons"):
+            sd.Tangent(sd.MinibatchSGD(problem, 0.1, 4), silent)
+
+
 def linear_net():
     rng = np.random.default_rng(8)
     layers = [torch.nn.Linear(3, 4, bias=False), torch.nn.Linear(4, 2, bias=False)]

@@ -40,8 +40,10 @@ def of_batches(dynamics: Any, x: np.ndarray, n: np.ndarray) -> Attractivity:
         )
     objective, eta, b = sgd.objective, float(sgd.lr), int(sgd.batch_size)
     at, along = (torch.as_tensor(a, dtype=objective.dtype, device=objective.device) for a in (x, n))
-    check_stays(_gradients(objective, at), n.astype(_kind(objective)))
+    there = _gradients(objective, at)
+    check_stays(there, n.astype(_kind(objective)))
     h, turns = _curvatures(objective, at, along)
+    _check_smooth(objective, at, along, there, h)
     spread, turns_too = _label_slopes(objective, at, along, label_noise) if label_noise else (np.zeros_like(h), True)
     rate = eta / b * finite_population(len(h), b, sgd.sampling)  # epochs have the batches of "fresh"
     curvature = float(h.mean()) + decay
@@ -61,6 +63,21 @@ def _kind(objective: Objective) -> Any:
 def _gradients(objective: Objective, x: torch.Tensor) -> np.ndarray:
     """Gradient of every example, (n, p)."""
     return objective.example_gradients(x[None])[0].cpu().numpy()
+
+
+def _check_smooth(objective: Objective, x: torch.Tensor, v: torch.Tensor, there: np.ndarray, h: np.ndarray) -> None:
+    """Refuse a kink at x: slopes to a side differ from the second derivative, by as much for shorter steps."""
+    kind = _kind(objective)
+    step, along = 1e-3 if kind is np.float32 else 1e-5, v.cpu().numpy()
+    rounding = 400 * float(np.finfo(kind).eps) / step * float(np.abs(there).max(initial=0.0))
+    for side in (step, -step):
+        slopes = [(_gradients(objective, x + s * v) - there) @ along / s for s in (side, side / 4)]
+        far, close = (float(np.abs(slope - h).max()) for slope in slopes)
+        if close > max(0.5 * far, 0.1 * float(np.abs(slopes[1]).max())) + rounding:
+            raise ValueError(
+                "the loss has a kink at x along the normal, as relu has, so it has no curvature there: use a smooth "
+                "activation (tanh, gelu, silu), or record the distance and take lyapunov(distance=...)"
+            )
 
 
 def _curvatures(

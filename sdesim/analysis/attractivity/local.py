@@ -79,7 +79,8 @@ def attractivity(dynamics: Any, x: Any, normal: Any) -> Attractivity:
     Raises
     ------
     ValueError, TypeError
-        If the noise moves x along the normal, so that no invariant set has it; for shapes that do not fit, for noise
+        If the noise moves x along the normal, so that no invariant set has it, or a network's loss has a kink there
+        (relu); for shapes that do not fit, for noise
         of infinite variance, and for dynamics whose factor is no number (`Momentum`: use `Tangent`).
 
     Examples

@@ -30,6 +30,10 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+# A silent neuron and its neighbours, and the jump of a slope between them that is no curvature.
+NEAR_ZERO, BEND = torch.tensor([-1e-5, 0.0, 1e-5], dtype=torch.float64), 1e-3
+
+
 @dataclass(frozen=True, eq=False)
 class Connection:
     """A layer, the layer it feeds, and what lies between.
@@ -42,6 +46,8 @@ class Connection:
         The layers.
     at_zero : float
         Activation of a neuron whose incoming weights and bias are zero.
+    kinked : bool
+        Whether the way to the next layer has a kink there, as a ReLU or a maximum over positions has.
     linear : bool
         Whether nothing but linear maps that treat all neurons alike lies between.
     source : torch.fx.Node
@@ -53,6 +59,7 @@ class Connection:
     here: nn.Module
     there: nn.Module
     at_zero: float
+    kinked: bool
     linear: bool
     source: torch.fx.Node
 
@@ -154,7 +161,8 @@ def _follow(objective: Objective, module: nn.Module, name: str) -> Connection:
     if len(uses) != 1:
         raise _NotDescribed(f"is called {len(uses)} times in one pass, it must be once")
     _check_trained(objective, parts[name], name)
-    node, between, mixed, at_zero, linear = uses[0], "", False, torch.zeros(()), True
+    node, between, mixed, linear, maxima = uses[0], "", False, True, False
+    values = NEAR_ZERO
     while True:
         users = list(node.users)
         if len(users) != 1 or len(users[0].all_input_nodes) != 1:
@@ -168,14 +176,17 @@ def _follow(objective: Objective, module: nn.Module, name: str) -> Connection:
             break
         if isinstance(part, MAXIMA + AVERAGES) and (mixed or isinstance(parts[name], nn.Linear)):
             raise _NotDescribed(f"feeds {type(part).__name__}, which would pool over its neurons")
-        at_zero, keeps = _through(node, part, at_zero)
+        values, keeps = _through(node, part, values)
         linear &= keeps
+        maxima |= isinstance(part, MAXIMA)
         mixed |= _flattens(node, part)
         between = f" through {node}"
     after = str(node.target)
     _check_next(objective, parts[name], part, after, mixed)
     _check_alone(module, graph, name, after)
-    return Connection(name, after, parts[name], part, float(at_zero), linear, source)
+    left, at_zero, right = values.tolist()
+    bend = (right + left - 2 * at_zero) / float(NEAR_ZERO[2])  # difference of the slopes on both sides
+    return Connection(name, after, parts[name], part, at_zero, maxima or abs(bend) > BEND, linear, source)
 
 
 def traced(module: nn.Module) -> torch.fx.Graph:
@@ -196,7 +207,7 @@ def traced(module: nn.Module) -> torch.fx.Graph:
 
 
 def _through(node: torch.fx.Node, part: nn.Module | None, value: Tensor) -> tuple[Tensor, bool]:
-    """The value of a silent neuron after a part, and whether the part is linear."""
+    """The values of a neuron that is silent, or nearly, after a part, and whether the part is linear."""
     if isinstance(part, ELEMENTWISE):
         return part(value), False
     if isinstance(part, MAXIMA):

@@ -26,6 +26,9 @@ class VanishingNeurons:
     to the parameters themselves leaves it. Odd activations have the symmetry (w, b, v) → -(w, b, v) besides, whose
     fixed points are the set; the invariance does not need it. With max pooling between the layers it holds as well.
 
+    With a kink of σ at 0 (ReLU), or with max pooling, the loss has no second derivative on the set, so that no
+    linear tangent says whether it attracts: `differentiable` is False, and `Tangent` refuses the set.
+
     Parameters
     ----------
     objective : Objective
@@ -51,10 +54,13 @@ class VanishingNeurons:
     neurons: int | Sequence[int]
     places: Tensor = field(init=False, repr=False)
 
+    differentiable: bool = field(init=False, repr=False)
+
     invariant = True
 
     def __post_init__(self) -> None:
         found = connection(self.objective, self.layer)
+        object.__setattr__(self, "differentiable", not found.kinked)
         if found.at_zero != 0:
             raise ValueError(
                 f"neurons of layer {self.layer!r} do not vanish: without incoming weights they still say "
