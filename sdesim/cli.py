@@ -234,9 +234,24 @@ def _compare(arguments: list[str]) -> int:
         data = {_stem(f, [name, *more]): results.load(f) for f in [name, *more]}
     found = compare(data, **asked)
     print(found)
+    for line in _orders(data, options):
+        print(line)
     plot.write(plot.compare(found), target)
     print(f"figure   {target}")
     return 0
+
+
+def _orders(data: Any, options: Any) -> list[str]:
+    """The weak order of each other dynamics in the learning rate, of the first observable, where that is swept."""
+    if isinstance(data, dict) or "lr" not in data.dims or data.sizes["lr"] < 2:
+        return []
+    from sdesim.analysis.compare.order import weak_order
+
+    names = [str(name) for name in data["dynamics"].values]
+    first = options.reference or names[0]
+    look = {"observable": next(iter(options.observables), None), "level": options.level, "reference": first}
+    orders = {name: weak_order(data, other=name, **look) for name in names if name != first}
+    return [f"{name} against {first}: order in lr {order}" for name, order in orders.items()]
 
 
 def _check(arguments: list[str]) -> int:

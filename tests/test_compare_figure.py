@@ -80,3 +80,20 @@ def test_bad_command_lines_are_one_line(
     assert main(["compare", *(x.format(a=a, b=b) for x in arguments)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_the_order_in_a_swept_learning_rate_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noisy = sd.SGD(sd.Landscape("(1 + xi)*x**2/2", params={"xi": 0.0}), 0.1, noise=sd.Gaussian(0.2), random="xi")
+    equation = sd.EulerMaruyama(sd.modified_equation(noisy), dt=0.01)
+    watched, rates = (sd.Record([0.8]),), {"lr": [0.1, 0.2, 0.4]}
+    build = {
+        name: sd.Experiment(d, 1.0, 20_000, t_max=0.8, observers=watched, vary=rates)
+        for name, d in {"SGD": noisy, "SDE": equation}.items()
+    }
+    model = sd.Model("order", sd.Paper("A, B", "t", 2020), type(sd.Paper("A, B", "t", 2020)), lambda p: build)
+    sd.save(model.run(sd.Paper("A, B", "t", 2020), threads=1), tmp_path / "order.zarr")
+    assert main(["compare", str(tmp_path / "order.zarr"), "--permutations", "99"]) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if "order in lr" in x]
+    assert line.startswith("SDE against SGD: order in lr ")
+    order = sd.weak_order(sd.load(tmp_path / "order.zarr"))
+    assert str(order) in line and 0.8 < order.low < order.high < 1.3
