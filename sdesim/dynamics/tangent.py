@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sdesim.core.ops import Ops
+from sdesim.core.ops import NUMPY, Ops
 from sdesim.dynamics.forward import push
 from sdesim.problems.laws import Law
 
 PASSED_ON = frozenset({"clock", "params", "noise", "noise_dim", "draw", "objective", "formulas"})
 GROWTH = "log_growth"
 GENERIC = 20_230_604  # seeds the direction where none is given
+TRIED = 16  # steps that try whether a set is kept
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class Tangent:
             raise ValueError(f"x0 has shape {given.shape}, Tangent starts from ({d},) for all paths or (n_paths, {d})")
         first = np.atleast_2d(given)
         x, v = self._on_set(first, np.broadcast_to(_unit(np.array(self.direction or _generic(d))), first.shape))
+        if isinstance(self.normal_to, tuple) and getattr(self, "formulas", True):
+            self._check_kept(x)
         length = np.linalg.norm(v, axis=-1, keepdims=True)
         if not np.all(length > 1e-9):
             raise ValueError("the direction lies in the set: give one with a part normal to it")
@@ -177,6 +180,20 @@ class Tangent:
 
         nearest = self._nearest(torch.tensor(x))
         return nearest.numpy(), self._normal(nearest, torch.tensor(v)).numpy()
+
+    def _check_kept(self, x: np.ndarray) -> None:
+        """Refuse a set that steps from these points of it leave, tried with some noises."""
+        z = np.random.default_rng(GENERIC).standard_normal((TRIED, self.noise_dim))
+        at = np.resize(x, (TRIED, x.shape[1]))
+        with np.errstate(all="ignore"):
+            moved = np.asarray(self.dynamics.step(NUMPY, at, z, 0)) - at
+        moved = moved[np.isfinite(moved).all(axis=1)]
+        off = np.abs(moved @ np.array(_projection(self.normal_to))).max(initial=0.0)
+        if off > 1e-9 * max(1e-6, np.abs(moved).max(initial=0.0), np.abs(at).max()):
+            raise ValueError(
+                f"steps leave the set that normal_to={[list(row) for row in self.normal_to]} describes, by {off:.3g} "
+                "at once: give rows that span the normal space of a set that gradient and noise keep"
+            )
 
 
 def _check_differentiable(dynamics: Any) -> None:

@@ -253,6 +253,10 @@ def test_tangents_of_curved_and_of_flat_sets_stay_normal_to_them_at_every_batch_
             ),
             "direction lies in the set",
         ),
+        (
+            lambda: sd.run(sd.Tangent(chain(), [[1.0, 0.3]]), [0.6, -2.0], 4, n_steps=2, engine="reference"),
+            r"steps leave the set that normal_to=\[\[1.0, 0.3\]\] describes",
+        ),
     ],
 )
 def test_what_has_no_tangent_is_refused_before_the_first_step(make, message):
