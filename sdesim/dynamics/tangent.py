@@ -232,6 +232,8 @@ def _set(given: Any, dynamics: Any) -> Any:
             f"normal_to={given!r} is a set of the parameters of an objective; for formulas give rows that span the "
             "normal space, such as [[1, -1]] for the set x = y"
         )
+    if getattr(given, "objective", objective).layout != objective.layout:
+        raise ValueError(f"normal_to={given!r} is a set of another network, with other parameters: make it of this one")
     if not getattr(given, "invariant", True):
         raise ValueError(f"normal_to={given!r} is no invariant set, SGD leaves it: use one whose `invariant` is True")
     if not getattr(given, "differentiable", True):

@@ -240,6 +240,10 @@ def test_tangents_of_curved_and_of_flat_sets_stay_normal_to_them_at_every_batch_
         (lambda: sd.Tangent(chain(), direction="x"), "2 finite numbers"),
         (lambda: sd.Tangent(chain(), sd.invariant.VanishingNeurons(net(), 0, [1])), "parameters of an objective"),
         (lambda: sd.Tangent(sd.MinibatchSGD(net(), 0.1, 4), sd.invariant.LowRank(net(), 0, 1)), "no invariant set"),
+        (
+            lambda: sd.Tangent(sd.MinibatchSGD(net(), 0.1, 4), sd.invariant.VanishingNeurons(linear_net(), 0, 1)),
+            "a set of another network",
+        ),
         (lambda: sd.Tangent(sd.Truncated(sd.MinibatchSGD(net(), 0.1, 4), 0.1)), "no derivative of Truncated"),
         (
             lambda: sd.Tangent(sd.EulerMaruyama(sd.minibatch_sde(net(), 0.1, 4, covariance="diagonal"), 0.01)),
