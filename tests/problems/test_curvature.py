@@ -242,6 +242,22 @@ def test_traces_with_enough_products_are_exact(objective, x, truth):
 # Noise
 
 
+def test_noise_without_rank_has_orthonormal_vectors_all_the_same(objective, x):
+    """Equal examples have no noise, five of them in two kinds have noise of rank 1."""
+    for kinds in (1, 2):
+        rows = [i % kinds for i in range(5)]
+        few = sd.network(
+            sd.mlp(4, 7, 4, activation="tanh").to(x.dtype),
+            "cross_entropy",
+            (objective.inputs[rows], objective.targets[rows]),
+        )
+        found = curvature.noise_eigenvalues(few, x, 2)
+        unit = torch.eye(2, dtype=x.dtype).expand(len(x), 2, 2)
+        torch.testing.assert_close(found.vectors.mT @ found.vectors, unit, rtol=0, atol=1e-10)
+        dense = torch.linalg.eigvalsh(few.covariance(x))[:, -2:].flip(1)
+        torch.testing.assert_close(found.values, dense, rtol=1e-8, atol=1e-12)
+
+
 def test_noise_eigenvalues_by_gram_matrix_and_by_products_are_those_of_the_covariance(objective, x, truth):
     every = torch.linalg.eigvalsh(truth["noise"]).flip(1)
     gram = curvature.noise_eigenvalues(objective, x, 3)

@@ -182,6 +182,8 @@ def noise_eigenvalues(objective: Objective, x: Tensor, k: int = 1, **options: fl
     centred = gradients - gradients.mean(1, keepdim=True)
     values, left = torch.linalg.eigh((centred @ centred.mT / n).to(torch.float64))
     values, left = values[:, -k:].flip(1), left[:, :, -k:].flip(2)
+    if bool((values[:, -1] <= n * torch.finfo(x.dtype).eps * values[:, 0]).any()):
+        return eigenvalues(operator, k, **options)  # type: ignore[arg-type]  # zeros have no vector Cᵀ u
     vectors = centred.mT @ left.to(x.dtype)
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
     bounds = ((operator @ vectors) - vectors * values[:, None].to(x.dtype)).norm(dim=1).to(torch.float64)
