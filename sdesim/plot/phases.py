@@ -66,6 +66,8 @@ def phase_diagram(
     up = y or next(d for d in dims if d != across)
     if across == up:
         raise ValueError(f"x and y are both {across!r}: give two of {', '.join(dims)}")
+    if boundary is not None and not callable(boundary):
+        raise TypeError(f"the boundary over two parameters is a function of {across}, got {boundary!r}")
     _map(ax, found, across, up, boundary, label)
 
 
