@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,11 +40,44 @@ def table(ds: xr.Dataset) -> str:
         notes += _methods("share of time", ds.get(SHARES_METHOD))
         if SHARES in ds:
             notes.append("theory   is the share of time in the long run, which paths near their start have not reached")
+    seen, unseen = _recorded(ds, MAX_ROWS - len(rows))
+    rows, notes = rows + seen, notes + unseen
     lines = _aligned([HEADER, *rows[:MAX_ROWS]]) if rows else []
     if len(rows) > MAX_ROWS:
         lines.append(f"... and {len(rows) - MAX_ROWS} rows more in the dataset")
     counts = ", ".join(f"{n} {name}" for name, n in status_counts(ds).items())
     return "\n".join([*lines, f"paths    {counts}", *notes])
+
+
+def _recorded(ds: xr.Dataset, room: int) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Rows of Lyapunov exponents and of recorded values at their last time, where they fit, and notes on the others."""
+    from sdesim.analysis import sample
+    from sdesim.analysis.attractivity.lyapunov import lyapunov
+    from sdesim.dynamics.tangent import GROWTH
+
+    found: dict[str, Any] = {}
+    if "component" in ds.coords and GROWTH in ds["component"].values:
+        found["Lyapunov exponent"] = lambda: lyapunov(ds)
+    for name, values in ds.data_vars.items():
+        if {"path", "time"} <= set(values.dims) and not {"component", "well", "passage"} & set(values.dims):
+            # Where some paths have ended before, the last time that all have reached.
+            whole = np.isfinite(values.transpose("time", ...).values).reshape(values.sizes["time"], -1).all(1)
+            last = int(np.flatnonzero(whole)[-1]) if whole.any() else -1
+            end = f"{str(name).replace('_', ' ')} at time {float(ds['time'][last]):.5g}"
+            found[end] = functools.partial(sample.mean, values.isel(time=last, drop=True))
+    rows: list[tuple[str, ...]] = []
+    notes = []
+    for what, measure in found.items():
+        try:
+            more = list(_rows(what, measure(), None, None))
+        except ValueError as error:  # one path, or some that have ended: the dataset has the values
+            notes.append(f"no mean  {what}: {error}")
+            continue
+        if len(rows) + len(more) > room:
+            notes.append(f"dataset  has {what} in {len(more)} cells")
+        else:
+            rows += more
+    return rows, notes
 
 
 def _rows(
