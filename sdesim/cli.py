@@ -231,17 +231,17 @@ def _compare(arguments: list[str]) -> int:
     asked = vars(options) | {"paired": ways[options.paired], "observables": options.observables or None}
     data: Any = results.load(name)
     if more:
+        if more == [name]:
+            raise UsageError(f"{name} is named twice: a dataset agrees with itself, give another one")
         data = {_stem(f, [name, *more]): results.load(f) for f in [name, *more]}
     found = compare(data, **asked)
-    print(found)
-    for line in _orders(data, options):
-        print(line)
+    print("\n".join([str(found), *_orders(data, options, ways[options.paired])]))
     plot.write(plot.compare(found), target)
     print(f"figure   {target}")
     return 0
 
 
-def _orders(data: Any, options: Any) -> list[str]:
+def _orders(data: Any, options: Any, paired: Any) -> list[str]:
     """The weak order of each other dynamics in the learning rate, of the first observable, where that is swept."""
     if isinstance(data, dict) or "lr" not in data.dims or data.sizes["lr"] < 2:
         return []
@@ -250,8 +250,15 @@ def _orders(data: Any, options: Any) -> list[str]:
     names = [str(name) for name in data["dynamics"].values]
     first = options.reference or names[0]
     look = {"observable": next(iter(options.observables), None), "level": options.level, "reference": first}
-    orders = {name: weak_order(data, other=name, **look) for name in names if name != first}
-    return [f"{name} against {first}: order in lr {order}" for name, order in orders.items()]
+    lines = []
+    for name in (name for name in names if name != first):
+        try:
+            order = weak_order(data, other=name, paired=paired, **look)
+            said = f"{order}{f': {order.warning}' if order.warning else ''}"
+        except ValueError as error:  # such as a second swept parameter: the comparison stands without an order
+            said = f"none: {error}"
+        lines.append(f"{name} against {first}: order in lr {said}")
+    return lines
 
 
 def _check(arguments: list[str]) -> int:

@@ -68,6 +68,7 @@ def test_options_reach_the_comparison(tmp_path: Path, capsys: pytest.CaptureFixt
         ([], "needs FILE first"),
         (["none.zarr"], "none.zarr"),
         (["{a}"], "holds one dynamics"),
+        (["{a}", "{a}"], "is named twice"),
         (["{a}", "{b}", "--paired", "si"], "unknown --paired 'si'"),
         (["{a}", "{b}", "--observables", "lass"], "did you mean loss"),
         (["{a}", "{b}", "--obserables", "loss"], "did you mean --observables"),
@@ -97,3 +98,26 @@ def test_the_order_in_a_swept_learning_rate_is_printed(tmp_path: Path, capsys: p
     assert line.startswith("SDE against SGD: order in lr ")
     order = sd.weak_order(sd.load(tmp_path / "order.zarr"))
     assert str(order) in line and 0.8 < order.low < order.high < 1.3
+
+
+def test_a_comparison_without_an_order_says_why_and_keeps_its_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = sd.Landscape("a*x**2/2", params={"a": 1.0})
+    build = {
+        name: sd.Experiment(
+            sd.SGD(loss, 0.1),
+            1.0,
+            12,
+            t_max=0.8,
+            observers=(sd.Record([0.8]),),
+            vary={"lr": [0.1, 0.2], "a": [1.0, 2.0]},
+        )
+        for name in ("first", "second")
+    }
+    paper = sd.Paper("A, B", "t", 2020)
+    model = sd.Model("grid", paper, type(paper), lambda p: build)
+    sd.save(model.run(paper, threads=1, engine="reference"), tmp_path / "grid.zarr")
+    assert main(["compare", str(tmp_path / "grid.zarr"), "--permutations", "99"]) == 0
+    assert "order in lr none: the order over 'lr' needs that sweep alone, swept: lr, a" in capsys.readouterr().out
+    assert (tmp_path / "grid-compare.png").exists()
