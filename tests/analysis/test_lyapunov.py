@@ -130,6 +130,7 @@ def test_bad_questions_are_refused():
         (lambda: sd.lyapunov(to_the_end, 4 * DT), "no step was taken later than after=0.01, the last one was at 0.01"),
         (lambda: sd.lyapunov(to_the_end, 20 * DT), "no step was taken later than after=0.05"),
         (lambda: sd.lyapunov(ds, level=1.0), "level must be in"),
+        (lambda: sd.lyapunov(ds.assign(status=ds["status"] * 0 + sd.Status.EXITED)), "3 paths were stopped by an exit"),
         (lambda: sd.lyapunov(ds, 0.01), "needs the state at that time"),
         (lambda: sd.lyapunov(ds.isel(path=[0])), "at least two paths"),
         (lambda: sd.lyapunov(plain, distance="stat"), "no variable 'stat': did you mean state"),

@@ -44,7 +44,7 @@ def lyapunov(ds: xr.Dataset, after: float = 0.0, level: float = 0.95, *, distanc
     Raises
     ------
     ValueError
-        If ds has no growth, one path, no recorded time t₁, or a distance that is 0.
+        If ds has no growth, one path, paths stopped by an exit, no recorded time t₁, or a distance that is 0.
 
     Examples
     --------
@@ -59,6 +59,12 @@ def lyapunov(ds: xr.Dataset, after: float = 0.0, level: float = 0.95, *, distanc
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
+    gone = int((ds["status"] == Status.EXITED).sum())
+    if gone:
+        raise ValueError(
+            f"{gone} paths were stopped by an exit: how they grew until then is a condition on them, and the mean of "
+            "their rates no exponent; run without FirstExit"
+        )
     slopes = _slopes(ds, after) if distance is None else _distance_slopes(ds, after, distance)
     n = slopes.sizes["path"]
     if n < 2:

@@ -116,7 +116,7 @@ def scaling_exponent(
     kept = points.value.isel({name: 0}, drop=True)
 
     def shaped(values: list[Any]) -> Any:
-        return kept.copy(data=np.array(values).reshape(kept.shape)).drop_attrs() if kept.ndim else values[0]
+        return _filled(kept, np.array(values).reshape(kept.shape)) if kept.ndim else values[0]
 
     return ScalingExponent(
         value=shaped([law.slope for law in laws]),
@@ -207,7 +207,7 @@ def _local_slopes(
     slopes, errors = local_slopes(x, y, s)
     half = ndtri(0.5 * (1 + level)) * errors
     between = points.value.isel({name: slice(1, None)}).assign_coords({name: np.exp(0.5 * (x[1:] + x[:-1]))})
-    value, low, high = (between.copy(data=a).drop_attrs() for a in (slopes, slopes - half, slopes + half))
+    value, low, high = (_filled(between, a) for a in (slopes, slopes - half, slopes + half))
     return Estimate(value, low, high, level, 2, "slope between neighbours, normal interval")
 
 
@@ -230,3 +230,8 @@ def _warning(law: PowerLaw, name: str, x: np.ndarray, y: np.ndarray, notes: np.n
     if doubts:
         said.append(f"{len(doubts)} of {law.n} points carry a warning, the first: {doubts[0]}")
     return "; ".join(said)
+
+
+def _filled(like: xr.DataArray, data: np.ndarray) -> xr.DataArray:
+    """Other values at the same coordinates, without what the attributes say of the old ones."""
+    return xr.DataArray(data, like.coords, like.dims)
