@@ -60,7 +60,7 @@ def test_datasets_without_two_swept_parameters_are_refused(quartic):
         sd.plot.phase_diagram(ax, quartic.isel(mu=0, zeta=0))
     with pytest.raises(ValueError, match="'zta' is no swept parameter: did you mean zeta"):
         sd.plot.phase_diagram(ax, quartic, x="zta")
-    with pytest.raises(TypeError, match="the boundary over two parameters is a function of zeta, got 1.0"):
+    with pytest.raises(TypeError, match=r"the boundary over two parameters is a function of zeta, got 1\.0"):
         sd.plot.phase_diagram(ax, quartic, x="zeta", boundary=1.0)
     with pytest.raises(ValueError, match="both 'mu'"):
         sd.plot.phase_diagram(ax, quartic, x="mu", y="mu")
