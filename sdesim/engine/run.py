@@ -134,7 +134,10 @@ def run(
     with progress_bar(plan.total if todo is None else len(todo), need, shown) as report:
         if todo is None or len(todo):
             move(ensemble, todo, _stopper(limit), report)
-    attrs = attributes(plan, describe, engine=engine, threads=threads, command=_command(plan, dynamics, x0, observers))
+    placed = {"engine": engine} if engine != "native" else {}
+    placed |= {k: v for k, v in {"device": device, "dtype": dtype, "block": block}.items() if v is not None}
+    command = _command(plan, dynamics, x0, observers, placed)
+    attrs = attributes(plan, describe, engine=engine, threads=threads, command=command)
     attrs |= more
     attrs |= {} if objective is None else _of_objective(objective)
     attrs["wall_time"] = time.perf_counter() - began
@@ -227,14 +230,17 @@ def _fingerprint(plan: Plan, x0: Any) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
-def _command(plan: Plan, dynamics: Any, x0: Any, observers: Sequence[Any]) -> str:
-    """The call that makes the dataset again."""
+def _command(plan: Plan, dynamics: Any, x0: Any, observers: Sequence[Any], placed: dict[str, Any]) -> str:
+    """The call that makes the dataset again; `placed` are the options of where it is computed."""
     vary = {name: values.tolist() for name, values in plan.grid.items()}
+    options = ({"vary": vary} if vary else {}) | placed
     steps = sorted(set(plan.n_steps.tolist()))
     horizon = f"n_steps={steps[0]}" if len(steps) == 1 else f"t_max={steps[0] * plan.clock.max():.17g}"
     return (
         f"sd.run({dynamics!r}, x0={x0!r}, n_paths={plan.n_paths}, {horizon}, observers={tuple(observers)!r}, "
-        f"seed={plan.seed}, start_path={plan.start_path}" + (f", vary={vary!r})" if vary else ")")
+        f"seed={plan.seed}, start_path={plan.start_path}"
+        + "".join(f", {name}={value!r}" for name, value in options.items())
+        + ")"
     )
 
 

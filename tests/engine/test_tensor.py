@@ -245,3 +245,10 @@ class Hungry:
 
     def g(self, t, x):
         return torch.ones_like(x)
+
+
+def test_the_command_in_the_dataset_says_where_it_was_computed():
+    first = sd.run(sd.SGD(sd.Landscape("x**2/2"), 0.1), 0.5, 3, n_steps=4, dtype="float32", vary={"lr": [0.1, 0.2]})
+    assert first.attrs["command"].endswith(", vary={'lr': [0.1, 0.2]}, engine='tensor', dtype='float32')")
+    plain = sd.run(sd.SGD(sd.Landscape("x**2/2"), 0.1), 0.5, 3, n_steps=4, engine="reference")
+    assert plain.attrs["command"].endswith("start_path=0, engine='reference')")
