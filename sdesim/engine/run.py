@@ -134,7 +134,7 @@ def run(
     with progress_bar(plan.total if todo is None else len(todo), need, shown) as report:
         if todo is None or len(todo):
             move(ensemble, todo, _stopper(limit), report)
-    placed = {"engine": engine} if engine != "native" else {}
+    placed: dict[str, Any] = {"engine": engine} if engine != "native" else {}
     placed |= {k: v for k, v in {"device": device, "dtype": dtype, "block": block}.items() if v is not None}
     command = _command(plan, dynamics, x0, observers, placed)
     attrs = attributes(plan, describe, engine=engine, threads=threads, command=command)
