@@ -210,7 +210,7 @@ def _check_differentiable(dynamics: Any) -> None:
     if not hasattr(sde, "tangent"):
         raise TypeError(
             f"Tangent has no derivative of {type(dynamics).__name__} on an objective: possible are MinibatchSGD, "
-            "Momentum and EulerMaruyama(minibatch_sde(...), dt)"
+            "Momentum, SVAG and EulerMaruyama(minibatch_sde(...), dt)"
         )
     if type(dynamics).__name__ != "EulerMaruyama" or sde.covariance != "exact":
         raise ValueError(

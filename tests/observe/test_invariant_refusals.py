@@ -227,3 +227,14 @@ def test_objectives_without_layers_are_refused() -> None:
         sd.invariant.counter(sd.Landscape("x**2"))
     with pytest.raises(ValueError, match="has no layer whose neurons"):
         sd.invariant.counter(problem(Residual()))
+
+
+def test_rows_of_another_network_are_refused() -> None:
+    small = problem(sd.mlp(3, 4, 2))
+    for measure in (
+        sd.invariant.VanishingNeurons(small, 0, 3).distance,
+        sd.invariant.DuplicateNeurons(small, 0, 1, 3).project,
+        sd.invariant.counter(small),
+    ):
+        with pytest.raises(ValueError, match=r"x has shape \(2, 5\), expected \(paths, parameters\)"):
+            measure(torch.zeros(2, 5))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sdesim.observe.invariant import linear
 from sdesim.observe.invariant.connections import connection
-from sdesim.observe.invariant.neurons import checked, places, put
+from sdesim.observe.invariant.neurons import checked, places, put, taken
 from sdesim.problems.objective import Objective
 
 
@@ -65,7 +65,7 @@ class DuplicateNeurons:
 
     def normal(self, x: Any, v: Any) -> Any:
         """Part of `v` (paths, p) that is normal to the set: half the difference of the two, with opposite signs."""
-        first, second = v[:, self.places.to(v.device)].unbind(1)
+        first, second = taken(v, self.places).unbind(1)
         half = (first - second) / 2
         return put(torch.zeros_like(v), self.places, torch.stack([half, -half], dim=1))
 

@@ -70,7 +70,11 @@ def matrix(objective: Objective, x: Tensor, layer: str | int) -> Tensor:
 
 def taken(x: Tensor, at: Tensor) -> Tensor:
     """The numbers of every path at a table of places, (paths, *at.shape)."""
-    return x[:, at.to(x.device)]
+    try:
+        return x[:, at.to(x.device)]
+    except IndexError as error:
+        last = int(at.max())
+        raise ValueError(f"x has shape {tuple(x.shape)}, expected (paths, parameters) with more than {last}") from error
 
 
 def put(x: Tensor, at: Tensor, values: Tensor) -> Tensor:

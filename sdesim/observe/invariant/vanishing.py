@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdesim.observe.invariant import linear
 from sdesim.observe.invariant.connections import connection
-from sdesim.observe.invariant.neurons import checked, places, put
+from sdesim.observe.invariant.neurons import checked, places, put, taken
 from sdesim.problems.objective import Objective
 
 
@@ -74,8 +74,7 @@ class VanishingNeurons:
 
     def normal(self, x: Any, v: Any) -> Any:
         """Part of `v` (paths, p) that is normal to the set: its entries at the weights of these neurons."""
-        at = self.places.to(v.device)
-        return put(torch.zeros_like(v), at, v[:, at])
+        return put(torch.zeros_like(v), self.places, taken(v, self.places))
 
     project = linear.project
     distance = linear.distance
