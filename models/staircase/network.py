@@ -15,8 +15,9 @@ is not that the wide minimum is left too: it is that training is lost. 16 paths 
     test accuracy, %                        92.1   92.2   92.1   92.1   85.3    13.1
 
 (log ratios 0.40 ± .07, 0.34 ± .07, 0.24 ± .08, and -0.17 ± .17 for the 12 paths that still have the loss on their way
-at c = 4, where one is lost.) Flatness itself does not turn before training does, so no peak of it is claimed, and test
-accuracy does not follow it: c = 2 less c = 0.25 is 0.0 ± 0.6 %.
+at c = 4, where one is lost). Flatness itself does not turn before training does, so no peak of it is claimed, and test
+accuracy does not follow it: c = 2 less c = 0.25 is 0.0 ± 0.6 %. With seed 1 no path is lost at c = 4, where accuracy
+is 90.1 ± 1.5 %; two of 16 at c = 2 are below the loss before they are cooled, and such paths are left out.
 """
 
 from __future__ import annotations
@@ -131,11 +132,12 @@ def ends(seed: int) -> dict[str, np.ndarray]:
 
 
 def difference(name: str, c: float, other: float) -> Callable[[int, float], Any]:
-    """Mean over paths of the difference of two clippings, path by path of the same first weights."""
+    """Mean over paths of the difference of two clippings; "same" of the paths that have that loss on their way."""
 
     def measure(seed: int, level: float) -> Any:
         one, two = (ends(seed)[name][P.clips.index(value)] for value in (c, other))
-        return sd.sample.mean(one - two, level)
+        gap = one - two
+        return sd.sample.mean(gap[np.isfinite(gap)] if name == "same" else gap, level)
 
     return measure
 
@@ -173,7 +175,7 @@ P = Params()
 CLAIMS = (
     *(
         sd.Claim(
-            f"digits, both at a training loss of {P.loss:g}: log ratio of sharpness, c = 2 over {other:g}",
+            f"digits, paths that pass a loss of {P.loss:g}, there: log ratio of sharpness, c = 2 over {other:g}",
             "ours", difference("same", 2.0, other), 0.0, "below",
         )
         for other in (0.25, 1.0)
