@@ -284,7 +284,8 @@ def score_at(b: float) -> Any:
     """Measures the score at the value of b in the grid that is next to it."""
 
     def measure(seed: int, level: float) -> Any:
-        return measured_score(*(ds.sel(b=b, method="nearest") for ds in ensemble(seed)), level)
+        sharp, wide = (ds.sel(b=b, method="nearest") for ds in ensemble(seed))
+        return measured_score(sharp, wide, level)
 
     return measure
 
