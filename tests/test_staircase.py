@@ -1,18 +1,20 @@
-"""The pieces of the staircase model: wells, exponents with intervals, ratios and shares."""
+"""The pieces of the staircase model: wells, exponents with intervals, ratios and shares; the network."""
 
-import sys
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import sdesim as sd
 from sdesim.study import catalogue
 from tests.chance import ALARM, has_mean
 
 model = catalogue.find("staircase")
-parts = sys.modules[model.build.__module__]
-P = model.params()
+parts = importlib.import_module("sdesim.models.staircase.wells")
+network = importlib.import_module("sdesim.models.staircase.network")
+P = parts.Params()
 
 
 def slow_exit_steps(p, b: float, lr: float, n: int) -> np.ndarray:
@@ -36,7 +38,7 @@ def test_the_wells_have_the_stated_widths_and_equal_barriers() -> None:
 
 
 def test_operator_time_is_that_of_a_recursion_written_out() -> None:
-    loud = model.params(scale=1.0)
+    loud = parts.Params(scale=1.0)
     steps = slow_exit_steps(loud, 0.667, 0.05, 4000)
     assert has_mean(steps, float(parts.exact(loud, "wide well", 0.667, 0.05, 1e-3).steps))
     assert not has_mean(steps, float(parts.exact(loud, "wide well", 0.6, 0.05, 1e-3).steps))
@@ -76,13 +78,46 @@ def test_quotient_of_exact_numbers_keeps_the_other_interval() -> None:
 
 
 def test_model_runs_scores_as_the_operator_says_and_draws_its_figure(tmp_path: Path) -> None:
-    p = model.params(lr=0.04, n_steps=3000, clips=(1.25, 0.667, 0.4), split=(0.667,))
-    ds = model.run(p, n_paths=2000, seed=1)
+    given = {"lr": 0.04, "n_steps": 3000, "clips": (1.25, 0.667, 0.4), "split": (0.667,)}
+    p, ds = parts.Params(**given), model.run(model.params(**given), n_paths=2000, seed=1)
     assert dict(ds.sizes) == {"dynamics": 2, "b": 3, "path": 2000}
     for b in p.clips:
-        score = parts.measured_score(ds.sel(b=b), 1 - ALARM)
+        left = [ds.sel(b=b, dynamics=name) for name in (parts.SHARP, parts.WIDE)]
+        score = parts.measured_score(*left, 1 - ALARM)
         assert score.low - 0.01 < parts.exact_score(p, b) < score.high + 0.01
     assert not score.low < parts.exact_score(p, 1.25) < score.high
     drawn = model.figure(ds)
     assert [ax.get_title() for ax in drawn.axes] == ["wide well", "η = 0.04", "after 3000 steps, η = 0.04"]
+    sd.plot.write(drawn, tmp_path / "figure.png")
+
+
+def test_sharpness_at_one_loss_is_interpolated_where_the_loss_first_falls_there() -> None:
+    """Sharpness = 5 loss² on the way; paths that are always below the loss, or never, have none."""
+    times = np.linspace(0.0, 9.0, 40)
+    loss = np.stack([np.exp(-times), np.exp(-2 * times), 1 + times, 1e-4 * np.exp(-times)])
+    found = network.at_loss(loss, 5 * loss**2, 0.01)
+    np.testing.assert_allclose(found[:2], np.log(5 * 0.01**2))
+    assert np.isnan(found[2:]).all()
+
+
+def test_unclipped_steps_of_the_network_are_those_without_clipping_and_clipped_ones_are_short() -> None:
+    p = network.Params(examples=40, width=4, large=40, n_steps=1, clips=(network.NONE, 0.25))
+    ds = network.build(p).run(3, 5)
+    free = sd.HeavyTailedSGD(network.objective(p), p.lr, p.large, p.small, sd.Pareto(p.alpha))
+    plain = sd.run(free, network.objective(p), 3, n_steps=1, seed=5)["final_state"]
+    np.testing.assert_allclose(ds["final_state"].sel(clip=network.NONE), plain, rtol=1e-6)
+    start = network.objective(p).fresh_states(3, 5).numpy()
+    assert (np.linalg.norm(ds["final_state"].sel(clip=0.25) - start, axis=1) <= 0.25 * p.lr * (1 + 1e-4)).all()
+
+
+def test_network_part_runs_cools_and_draws(tmp_path: Path) -> None:
+    given = {"examples": 40, "width": 4, "large": 40, "n_steps": 30, "cool": 20, "clips": (0.5, 2.0, network.NONE)}
+    ds = model.run(model.params(experiment="network", loss=2.0, **given), n_paths=3, seed=1)
+    assert ds["final_state"].sizes["clip"] == 3
+    p = network.Params(loss=2.0, **given)
+    cold = network.cooled(ds, p)
+    last = network.objective(p).loss(torch.tensor(ds["final_state"].sel(clip=0.5).values, dtype=torch.float32))
+    assert (cold["loss"][0] < last.numpy()).all()
+    drawn = model.figure(ds)
+    assert [ax.get_xlabel() for ax in drawn.axes] == ["clipping c"] * 3
     sd.plot.write(drawn, tmp_path / "figure.png")

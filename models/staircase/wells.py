@@ -1,4 +1,4 @@
-"""The exponent of an exit under truncated heavy-tailed noise climbs in steps, and so does what clipping selects.
+"""Two wells: the exponent of an exit climbs in steps, and so does what clipping selects.
 
     X⁺ = X - φ_b(η f'(X) - η Z),   φ_b(w) = w min(1, b/|w|),   P(|Z| > z) = (1 + z/s)^-α
 
@@ -175,10 +175,10 @@ def measured_exponent(p: Params, b: float, seed: int, level: float, n_runs: int)
     return Measured(-float(fit.value), -float(fit.high), -float(fit.low))
 
 
-def measured_score(ds: Any, level: float = 0.95) -> Any:
+def measured_score(sharp: Any, wide: Any, level: float = 0.95) -> Any:
     """The score of simulated paths: both wells are simulated apart, paths of one number make a pair."""
-    left = (ds["status"] == sd.Status.EXITED).astype(float)
-    return sd.sample.mean(left.sel(dynamics=SHARP) - left.sel(dynamics=WIDE), level)
+    left = [(ds["status"] == sd.Status.EXITED).astype(float) for ds in (sharp, wide)]
+    return sd.sample.mean(left[0] - left[1], level)
 
 
 def bars(ax: Any, x: Any, found: Any, label: str) -> None:
@@ -200,10 +200,8 @@ def draw_stairs(ax: Any, p: Params, clips: Any) -> None:
     ax.set(xlabel="half-width of the well / b", ylabel="-d log(exit steps) / d log η", title="wide well")
 
 
-def figure(ds: Any) -> Any:
+def figure(ds: Any, p: Params) -> Any:
     """Exponents against 1/b; against b the ratio of the two times, and the share of paths where they should be."""
-    p = model.params_of(ds)
-    p = dataclasses.replace(p, clips=tuple(p.clips), split=tuple(p.split))
     drawn, (stairs, ratio, score) = sd.plot.canvas(3)
     clips = np.array(sorted(p.clips))
     draw_stairs(stairs, p, clips)
@@ -214,7 +212,8 @@ def figure(ds: Any) -> Any:
     bars(ratio, both, list(map(quotient, slow, fast)), "simulated, 95 %")
     ratio.set(yscale="log", ylabel="mean exit time, wide / sharp", title=f"η = {p.lr:g}")
     score.plot(clips, [exact_score(p, b) for b in clips], "C0.-", label="operator")
-    bars(score, clips, [measured_score(ds.sel(b=b)) for b in clips], "simulated, 95 %")
+    sharp, wide = (ds.sel(dynamics=name) for name in (SHARP, WIDE))
+    bars(score, clips, [measured_score(sharp.sel(b=b), wide.sel(b=b)) for b in clips], "simulated, 95 %")
     score.set(ylabel="left the sharp - left the wide well [share]", title=f"after {p.n_steps} steps, η = {p.lr:g}")
     for ax in (ratio, score):
         ax.axvline(p.r, color="0.6", linestyle="--", label=f"half-width of the sharp well, {p.r:g}")
@@ -276,13 +275,19 @@ def peak(seed: int, level: float) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def ensemble(seed: int) -> Any:
-    """The run of the figure, with more paths."""
-    return model.run(P, n_paths=4000, seed=seed)
+    """The runs of the figure, with more paths: from the sharp well and from the wide one."""
+    found = build(P)
+    return found[SHARP].run(4000, seed), found[WIDE].run(4000, seed)
 
 
 def score_at(b: float) -> Any:
     """Measures the score at the value of b in the grid that is next to it."""
-    return lambda seed, level: measured_score(ensemble(seed).sel(b=b, method="nearest"), level)
+
+    def measure(seed: int, level: float) -> Any:
+        sharp, wide = (ds.sel(b=b, method="nearest") for ds in ensemble(seed))
+        return measured_score(sharp, wide, level)
+
+    return measure
 
 
 P, RATES, RUNS, FEW = Params(), (1, 2, 4), 80, 10
@@ -312,16 +317,3 @@ CLAIMS = (
     sd.Claim("b above both: that share is small", "plateau", score_at(1.25), 0.5, "below"),
     sd.Claim("b below both: that share is small", "plateau", score_at(BELOW), 0.5, "below"),
 )  # fmt: skip
-model = sd.Model(
-    name="staircase",
-    paper=sd.Paper(
-        authors="Wang, Xingyu and Oh, Sewoong and Rhee, Chang-Han",
-        title="Eliminating Sharp Minima from SGD with Truncated Heavy-Tailed Noise",
-        year=2021,
-        arxiv="2102.04297",
-    ),
-    Params=Params,
-    build=build,
-    figure=figure,
-    claims=CLAIMS,
-)
