@@ -127,8 +127,8 @@ def cooled(ds: Any, p: Params) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=4)
 def ends(seed: int) -> dict[str, np.ndarray]:
-    """Cooled paths at the defaults."""
-    return cooled(build(P).run(seed=seed, threads=1), P)
+    """Cooled paths at the defaults, 32 for each c."""
+    return cooled(build(P).run(32, seed=seed, threads=1), P)
 
 
 def difference(name: str, c: float, other: float) -> Callable[[int, float], Any]:
