@@ -26,7 +26,7 @@ def checked_times(times: Any) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def steps_of(times: Sequence[float], clock: float) -> np.ndarray:
+def steps_of(times: Any, clock: Any) -> Any:
     """The last step at or before each time; a time within rounding of a step belongs to it."""
     ratio = np.asarray(times) / clock
     return np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)).astype(np.int64)

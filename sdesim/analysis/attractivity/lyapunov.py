@@ -10,6 +10,7 @@ from sdesim.analysis.estimate import Estimate
 from sdesim.core.checks import near
 from sdesim.dynamics.tangent import GROWTH
 from sdesim.engine.results import Status
+from sdesim.observe.schedule import steps_of
 
 UNITS = {"units": "1/time", "long_name": "Lyapunov exponent"}
 
@@ -127,5 +128,4 @@ def _index(ds: xr.Dataset, after: float) -> int:
 
 def _steps_time(ds: xr.Dataset, time: float) -> xr.DataArray:
     """Time of the last step at or before `time`, whose state Record keeps."""
-    ratio = time / ds["clock"]
-    return xr.DataArray(np.floor(ratio + 1e-9 * np.maximum(1.0, ratio)) * ds["clock"])
+    return xr.DataArray(steps_of(time, ds["clock"]) * ds["clock"])
